@@ -1,0 +1,333 @@
+"""The records that flow from stage to stage. Frozen; no behaviour beyond what follows from their own fields.
+
+Identifiers are text made from what they name, so that the same input gives the same ids in every run:
+article `PMC123.1` or `local-1f2e3d4c`, figure `PMC123.1/f2`, panel `PMC123.1/f2/b`, snapshot `PMC123.1/f2/b/s1`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from harvester.geometry import BoxPt, BoxPx, RgbImage
+
+PanelKind = Literal[
+    "he", "ihc", "other_stain", "fluorescence", "cytology", "gross", "radiology", "electron", "gel", "chart", "drawing",
+    "other",
+]  # fmt: skip
+"""What a panel shows; the twelve kinds of the catalog."""
+
+PANEL_KINDS: tuple[PanelKind, ...] = (
+    "he", "ihc", "other_stain", "fluorescence", "cytology", "gross", "radiology", "electron", "gel", "chart", "drawing",
+    "other",
+)  # fmt: skip
+
+AssetRole = Literal["pdf", "xml", "json", "media"]
+PixelSource = Literal["pdf", "media", "render"]
+
+
+@dataclass(frozen=True, slots=True)
+class AssetRef:
+    """A file of an article as its source announces it, before it is fetched.
+
+    Attributes:
+        name: File name in the article's folder; already checked to be a plain name.
+        role: pdf, xml, json or media.
+        url: https address (http for loopback), or None for a file taken from disk.
+        md5: 32 hex digits as announced, or None when the source gives none.
+        n_bytes: Announced size, or None.
+    """
+
+    name: str
+    role: AssetRole
+    url: str | None
+    md5: str | None = None
+    n_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file of an article that lies in the store, whole and checked."""
+
+    name: str
+    role: AssetRole
+    n_bytes: int
+    md5: str
+    sha256: str
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """One version of one article.
+
+    Attributes:
+        article_id: "PMC123.1", or "local-" and 8 hex digits for your own files.
+        source: "pmc", "europepmc" or "local".
+        pmcid: "PMC123" or None.
+        licence_code: "CC BY", "CC0", ..., "TDM", "own", or None when not stated.
+        licence_url: Address of the licence text, None when not stated.
+        citation: One line that credits the article.
+        group: For your own files the group that must stay on one side of a split.
+        keywords, mesh_terms: As the article states them.
+        copyright_line: The copyright statement as printed, or None.
+    """
+
+    article_id: str
+    source: Literal["pmc", "europepmc", "local"]
+    pmcid: str | None = None
+    version: int | None = None
+    pmid: int | None = None
+    doi: str | None = None
+    title: str | None = None
+    journal: str | None = None
+    year: int | None = None
+    licence_code: str | None = None
+    licence_url: str | None = None
+    copyright_line: str | None = None
+    citation: str | None = None
+    is_retracted: bool = False
+    query: str | None = None
+    group: str | None = None
+    keywords: tuple[str, ...] = ()
+    mesh_terms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ArticleFiles:
+    """Where the files of one article lie. A stage gets bytes read from here, never the folder."""
+
+    article_id: str
+    folder: Path
+    pdf: Path | None = None
+    xml: Path | None = None
+    media: tuple[Path, ...] = ()
+    images: tuple[Path, ...] = ()
+    """Pictures that are the article (your own images), as opposed to media of a publisher."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Something left out, and why. A result like any other.
+
+    Attributes:
+        subject_id: Id of the article, figure, panel or file that was left out.
+        article_id: The article it belongs to.
+        stage: search, fetch, documents, panels, stain, magnification or add.
+        reason: A short code, e.g. "no_pdf", "licence", "not_he", "too_small"; counted by `status`.
+        detail: One sentence for a person.
+        is_permanent: False when a later run may succeed.
+    """
+
+    subject_id: str
+    article_id: str
+    stage: str
+    reason: str
+    detail: str = ""
+    is_permanent: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FigureText:
+    """A figure as the article's XML (or the page's text) announces it.
+
+    Attributes:
+        label: As printed, e.g. "Figure 2" or "Fig. 2"; None for an unnumbered one.
+        caption: Plain text, white space collapsed, without the label.
+        hrefs: File names of its graphics as written (often without extension).
+        rights: A permission note of its own, or None.
+        order: Position among the article's figures, from 0.
+    """
+
+    label: str | None
+    caption: str
+    hrefs: tuple[str, ...] = ()
+    rights: str | None = None
+    order: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ArticleText:
+    """What the JATS XML says about an article."""
+
+    title: str | None = None
+    journal: str | None = None
+    year: int | None = None
+    pmcid: str | None = None
+    pmid: int | None = None
+    doi: str | None = None
+    licence_code: str | None = None
+    licence_url: str | None = None
+    copyright_line: str | None = None
+    citation: str | None = None
+    keywords: tuple[str, ...] = ()
+    mesh_terms: tuple[str, ...] = ()
+    figures: tuple[FigureText, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """One picture on a page with its finest pixels.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB, upright as displayed.
+        page_box: Where it is displayed on the page, in points; None for a picture without a page.
+        pixels_from: pdf (samples as stored), media (publisher's file) or render (drawn by the PDF library).
+    """
+
+    pixels: RgbImage = field(repr=False, compare=False)
+    page_box: BoxPt | None
+    pixels_from: PixelSource
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure with its pixels.
+
+    Attributes:
+        figure_id: "PMC123.1/f2"; the number is the printed one where that is unique, else a free one.
+        page_box: Tightest box round the pictures in points; caption and outside letters left out. None without a page.
+        pixels: (H, W, 3) uint8 RGB of the whole figure: the native raster when it is a single picture, otherwise a
+            render that keeps the finest native pixel.
+        parts: The single pictures the figure is made of, each with its own native pixels; one for a plain figure.
+        letters: Short texts of the page near or on the figure (candidates for panel letters), with their boxes in points.
+    """
+
+    figure_id: str
+    label: str | None
+    caption: str
+    rights: str | None
+    page_number: int | None
+    page_box: BoxPt | None
+    pixels: RgbImage = field(repr=False, compare=False)
+    pixels_from: PixelSource
+    parts: tuple[Raster, ...] = field(repr=False, default=())
+    letters: tuple[tuple[str, BoxPt], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One sub-image of a figure, such as the "B" of Figure 3B.
+
+    Attributes:
+        panel_id: "PMC123.1/f2/b"; the letter where one was read and is unique, else "p1", "p2", ...
+        label: Letter as printed, upper-cased; None when no letter could be read.
+        caption: Its own part of the caption with what applies to all; the whole caption when it can't be split.
+        box: Position in the figure's raster.
+        page_box: Position on the page in points, or None.
+        pixels: (H, W, 3) uint8 RGB, the panel's native pixels: the finest there is, never resampled by us.
+        split_score: How well the cut agrees with the gutters found, 0 (guess) to 1.
+    """
+
+    panel_id: str
+    figure_id: str
+    label: str | None
+    caption: str
+    box: BoxPx
+    page_box: BoxPt | None
+    pixels: RgbImage = field(repr=False, compare=False)
+    split_score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PanelKindScore:
+    """What kind of picture a panel is, from its pixels alone.
+
+    Attributes:
+        kind: The likeliest of the twelve kinds.
+        kind_score: Its probability, 0 to 1.
+        he_score: Probability that it is H&E histology, 0 to 1.
+    """
+
+    kind: PanelKind
+    kind_score: float
+    he_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeRegion:
+    """A clean rectangle of H&E tissue in a panel, in the panel's native pixels."""
+
+    box: BoxPx
+    he_score: float
+    tissue_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class FigureRow:
+    """A figure as the catalog keeps it: everything but the pixels."""
+
+    figure_id: str
+    label: str | None
+    caption: str
+    rights: str | None
+    page_number: int | None
+    page_box: BoxPt | None
+    width_px: int
+    height_px: int
+    pixels_from: PixelSource
+
+
+@dataclass(frozen=True, slots=True)
+class PanelRow:
+    """A panel as the catalog keeps it."""
+
+    panel_id: str
+    figure_id: str
+    label: str | None
+    caption: str
+    box: BoxPx
+    page_box: BoxPt | None
+    native_width_px: int
+    native_height_px: int
+    kind: PanelKind
+    kind_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRow:
+    """An H&E region as stored: a lossless PNG named by the SHA-256 of the file.
+
+    Attributes:
+        box: In the panel's native raster.
+        image_path: Relative to the harvest folder, e.g. "snapshots/ab/abcdef....png".
+        phash: 16 hex digits, 64-bit DCT hash of the luminance.
+    """
+
+    snapshot_id: str
+    panel_id: str
+    box: BoxPx
+    he_score: float
+    tissue_share: float
+    image_path: str
+    image_sha256: str
+    phash: str
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateRow:
+    """A model's own answer for one snapshot; 90 % interval; None where the model gives no number."""
+
+    snapshot_id: str
+    model_id: str
+    magnification_x: float | None
+    magnification_lo_x: float | None
+    magnification_hi_x: float | None
+    mpp_um: float | None
+    abstained: bool
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArticleResult:
+    """Everything one article gives, as it goes to the catalog in one transaction."""
+
+    article_id: str
+    text: ArticleText | None = None
+    figures: tuple[FigureRow, ...] = ()
+    panels: tuple[PanelRow, ...] = ()
+    snapshots: tuple[SnapshotRow, ...] = ()
+    skips: tuple[Skip, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict, compare=False)
+    """Wall time per stage in seconds; for the progress line and the benchmarks, never stored."""
