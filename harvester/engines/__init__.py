@@ -1,0 +1,1 @@
+"""Who calls the stages: a pool of processes on this machine, or a cluster."""

@@ -1,0 +1,100 @@
+"""The only door to hagnifinder: pictures in, estimates out. Import is cheap; torch is loaded in the model's process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harvester.errors import MalformedArticle, UsageError
+from harvester.geometry import RgbImage
+from harvester.records import EstimateRow
+
+if TYPE_CHECKING:
+    from hagnifinder.predict import Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A magnification model as the catalog names it; `rank` 0 is the best one shipped."""
+
+    model_id: str
+    name: str
+    version: str
+    weights_sha256: str
+    card: dict[str, Any]
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotItem:
+    """A snapshot to be estimated, by the place of its file."""
+
+    snapshot_id: str
+    path: Path
+
+
+def read_rgb(source: Path | bytes, max_px: int = 200_000_000) -> RgbImage:
+    """Decode any picture to (H, W, 3) uint8 RGB.
+
+    Raises:
+        MalformedArticle: reason "image_unreadable"; one sentence that says what is wrong with it.
+    """
+    from hagnifinder.errors import ImageError
+    from hagnifinder.images import read_rgb as read
+
+    try:
+        return read(source, max_px=max_px)
+    except ImageError as error:
+        raise MalformedArticle(str(error), reason="image_unreadable") from error
+
+
+def _to_row(snapshot_id: str, model_id: str, estimate: Estimate) -> EstimateRow:
+    return EstimateRow(
+        snapshot_id=snapshot_id,
+        model_id=model_id,
+        magnification_x=estimate.magnification_x,
+        magnification_lo_x=estimate.magnification_lo_x,
+        magnification_hi_x=estimate.magnification_hi_x,
+        mpp_um=estimate.mpp_um,
+        abstained=estimate.abstained,
+        reason=estimate.reason,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Estimators:
+    """Loads models and answers batches with them; picklable, so that it can be sent to the model's process.
+
+    Attributes:
+        names: Shipped names or weight files, best first.
+        device: auto, cpu or cuda.
+    """
+
+    names: tuple[str, ...]
+    device: str
+
+    def __call__(self) -> tuple[Callable[[Sequence[SnapshotItem]], list[list[EstimateRow]]], list[ModelInfo]]:
+        """Load every model; return the batch function and what is known of the models."""
+        from hagnifinder.errors import ModelError
+        from hagnifinder.predict import Predictor
+
+        try:
+            predictors = [Predictor.load(name, self.device) for name in self.names]
+        except ModelError as error:
+            raise UsageError(str(error)) from error
+        about = [
+            ModelInfo(p.model_id, p.name, p.version, p.weights_sha256, dict(p.card), rank)
+            for rank, p in enumerate(predictors)
+        ]
+
+        def answer(items: Sequence[SnapshotItem]) -> list[list[EstimateRow]]:
+            pictures = [read_rgb(item.path) for item in items]
+            columns = [predictor.predict_many(pictures) for predictor in predictors]
+            return [
+                [_to_row(item.snapshot_id, p.model_id, column[i]) for p, column in zip(predictors, columns, strict=True)]
+                for i, item in enumerate(items)
+            ]
+
+        return answer, about
