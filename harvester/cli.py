@@ -1,0 +1,315 @@
+"""The command line: thin; every command calls one function of the pipeline. Heavy imports happen inside the commands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from harvester import __version__
+
+if TYPE_CHECKING:
+    from harvester.catalog import Catalog
+    from harvester.fetch.store import Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DONE, LEFT, NOT_STARTED = 0, 1, 2
+"""Exit codes: all done; something is left that a later run may finish; could not start."""
+
+
+class _OneSentence(click.Group):
+    """Turns everything raised on purpose into one sentence on standard error and the right exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from harvester.errors import CatalogError, FetchError, HarvestError, SourceError, UsageError
+
+        try:
+            return super().invoke(ctx)
+        except (UsageError, SourceError, CatalogError) as error:
+            code, message = NOT_STARTED, str(error)
+        except FetchError as error:
+            code, message = LEFT, f"{error} Run the same command again to continue."
+        except HarvestError as error:
+            code, message = LEFT, str(error)
+        except KeyboardInterrupt:
+            code, message = LEFT, "Interrupted; run the same command again to continue."
+        except BrokenPipeError:
+            code, message = LEFT, "The program that read the output went away."
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            code, message = LEFT, f"The system refused: {error.strerror or error}{where}. Run the command again to continue."
+        click.echo(f"harvester: {message}", err=True)
+        ctx.exit(code)
+
+
+@click.group(cls=_OneSentence, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="harvester")
+def main() -> None:
+    """Harvest H&E snapshots from the open-access literature and estimate how large their pixels are.
+
+    \b
+    harvester demo                                                  the whole way on drawn articles, offline
+    harvester run 'colorectal adenoma' --histology --out runs/adenoma --limit 20
+    harvester status runs/adenoma
+    harvester export runs/adenoma datasets/adenoma --format imagefolder
+    """
+
+
+def _out_option(f: F) -> F:
+    return click.option(
+        "--out",
+        "out_dir",
+        required=True,
+        type=click.Path(file_okay=False, path_type=Path),
+        help="The harvest's folder. An earlier run in it is continued.",
+    )(f)
+
+
+def _search_options(f: F) -> F:
+    options = [
+        click.option("--limit", default="100", show_default=True, metavar="N|all", help="Articles to take, or all."),
+        click.option(
+            "--source",
+            type=click.Choice(["pmc", "europepmc"]),
+            default="pmc",
+            show_default=True,
+            help="Where to search; the files always come from the PMC bucket.",
+        ),
+        click.option(
+            "--license",
+            "policy",
+            default="remix",
+            show_default=True,
+            metavar="POLICY",
+            help="remix, commercial, any, or codes such as 'CC BY,CC0'.",
+        ),
+        click.option("--from", "date_from", metavar="DATE", help="Released in PMC on or after YYYY[-MM[-DD]]."),
+        click.option("--until", "date_until", metavar="DATE", help="Released in PMC on or before YYYY[-MM[-DD]]."),
+        click.option("--histology", is_flag=True, help="Only articles whose captions speak of H&E histology."),
+        click.option("--dry-run", is_flag=True, help="Say what the query would bring, download nothing."),
+        click.option(
+            "--manifest",
+            type=click.Path(dir_okay=False, exists=True, path_type=Path),
+            help="Take the articles listed in FILE instead of a query.",
+        ),
+    ]
+    for option in reversed(options):
+        f = option(f)
+    return f
+
+
+def _annotate_options(f: F) -> F:
+    options = [
+        click.option("--workers", type=click.IntRange(min=1), help="Processes that read articles [default: cores - 1]."),
+        click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
+        click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True),
+        click.option(
+            "--model", "models", multiple=True, metavar="NAME|FILE", help="Magnification models [default: those shipped]."
+        ),
+        click.option("--retry-failed", is_flag=True, help="Try articles again that broke their worker before."),
+    ]
+    for option in reversed(options):
+        f = option(f)
+    return f
+
+
+@contextmanager
+def _harvest(out_dir: Path, command: str, settings: dict[str, Any]) -> Iterator[tuple[Store, Catalog]]:
+    """Open a harvest for writing: checked, locked, with the run noted whatever its end."""
+    from harvester.catalog import Catalog
+    from harvester.fetch.store import Store
+    from harvester.settings_file import write_settings
+
+    store = Store(out_dir)
+    store.check_writable()
+    with store.lock(), Catalog.open(out_dir, create=True) as catalog:
+        write_settings(out_dir, command, settings)
+        run_id = catalog.start_run(command, settings)
+        code = LEFT
+        try:
+            yield store, catalog
+            code = DONE
+        except click.exceptions.Exit as error:
+            code = error.exit_code
+            raise
+        finally:
+            catalog.finish_run(run_id, code)
+
+
+@main.command()
+@click.argument("query", required=False)
+@_out_option
+@_search_options
+@_annotate_options
+def run(query: str | None, out_dir: Path, **options: Any) -> None:
+    """Search, download and annotate: from QUERY to a catalog of H&E snapshots with their scale.
+
+    \b
+    harvester run 'colorectal adenoma' --histology --out runs/adenoma --limit 20
+    """
+    sys.exit(_run(query, out_dir, options))
+
+
+def _run(query: str | None, out_dir: Path, options: dict[str, Any]) -> int:
+    _check_engine(options)
+    request = _request(query, options)
+    if options["dry_run"]:
+        return _dry_run(request)
+    with _harvest(out_dir, "run", _plain(query, options)) as (store, catalog):
+        code = _crawl(request, store, catalog)
+        code = max(code, _annotate(catalog, out_dir, options))
+        _print_status(catalog)
+        if code:
+            raise click.exceptions.Exit(code)
+    return DONE
+
+
+@main.command()
+@click.argument("query", required=False)
+@_out_option
+@_search_options
+def crawl(query: str | None, out_dir: Path, **options: Any) -> None:
+    """Search and download only.
+
+    \b
+    harvester crawl '"renal cell carcinoma"[Title]' --histology --from 2024 --out runs/renal --limit 200
+    """
+    request = _request(query, options)
+    if options["dry_run"]:
+        sys.exit(_dry_run(request))
+    with _harvest(out_dir, "crawl", _plain(query, options)) as (store, catalog):
+        code = _crawl(request, store, catalog)
+        if code:
+            raise click.exceptions.Exit(code)
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_out_option
+@click.option("--license", "licence", metavar="own|CODE", help="Licence of these files; default: what their XML states.")
+@click.option("--group-by", metavar="REGEX", help="What in the path names the group (a patient, a case) that stays together.")
+def add(paths: tuple[Path, ...], out_dir: Path, licence: str | None, group_by: str | None) -> None:
+    """Take in your own PDFs, article folders and images; nothing leaves this machine.
+
+    \b
+    harvester add ~/papers ~/snapshots --out runs/mine --license own --group-by 'case(\\d+)'
+    """
+    from harvester.licences import check_code
+    from harvester.pipeline.add import add as add_files
+    from harvester.progress import say
+
+    code = check_code(licence) if licence else None
+    settings = {"paths": [str(path) for path in paths], "license": licence, "group_by": group_by}
+    with _harvest(out_dir, "add", settings) as (store, catalog):
+        outcome = add_files(paths, catalog, store, licence_code=code, group_by=group_by)
+    ignored = f", {outcome.n_ignored} files of other kinds ignored" if outcome.n_ignored else ""
+    say(f"{outcome.n_added} added, {outcome.n_known} already there, {len(outcome.skips)} could not be taken{ignored}.")
+    say(f"Next: harvester annotate {out_dir}")
+
+
+@main.command()
+@click.argument("harvest", type=click.Path(file_okay=False, path_type=Path))
+@_annotate_options
+def annotate(harvest: Path, **options: Any) -> None:
+    """Find figures, panels and H&E regions in what was downloaded or added, and estimate their magnification.
+
+    \b
+    harvester annotate runs/adenoma --workers 4
+    """
+    _check_engine(options)
+    _require(harvest)
+    with _harvest(harvest, "annotate", _plain(None, options)) as (_, catalog):
+        code = _annotate(catalog, harvest, options)
+        _print_status(catalog)
+        if code:
+            raise click.exceptions.Exit(code)
+
+
+@main.command()
+@click.argument("harvest", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON on standard output.")
+def status(harvest: Path, as_json: bool) -> None:
+    """Show the funnel: found, downloaded, figures, panels, H&E, estimated; and what was skipped, by reason.
+
+    \b
+    harvester status runs/adenoma --json
+    """
+    from harvester.catalog import Catalog
+    from harvester.status import status_json, status_text
+
+    _require(harvest)
+    with Catalog.open(harvest) as catalog:
+        funnel = catalog.funnel()
+        click.echo(status_json(funnel) if as_json else status_text(funnel))
+
+
+def _print_status(catalog: Catalog) -> None:
+    from harvester.status import status_text
+
+    click.echo(status_text(catalog.funnel()))
+
+
+@contextmanager
+def _reading(harvest: Path) -> Iterator[Catalog]:
+    from harvester.catalog import Catalog
+
+    _require(harvest)
+    with Catalog.open(harvest) as catalog:
+        yield catalog
+
+
+def _require(harvest: Path) -> None:
+    from harvester.errors import UsageError
+
+    if not harvest.is_dir():
+        raise UsageError(f"There is no harvest at {str(harvest)!r}; start one with `harvester run` or `harvester add`.")
+
+
+def _plain(query: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    settings = {"query": query} if query else {}
+    return settings | {k: str(v) if isinstance(v, Path) else v for k, v in options.items() if v not in (None, ())}
+
+
+def _check_engine(options: dict[str, Any]) -> None:
+    if options["engine"] == "ray":
+        from harvester.engines.cluster import require_cluster
+
+        require_cluster()
+
+
+def _annotate(catalog: Catalog, root: Path, options: dict[str, Any]) -> int:
+    from harvester.magnification import Estimators, check_models
+    from harvester.pipeline.annotate import annotate as annotate_harvest
+    from harvester.settings import AnnotateSettings, WorkerSettings
+
+    names = check_models(options["models"])
+    settings = AnnotateSettings(workers=WorkerSettings(workers=options["workers"] or 0))
+    annotate_harvest(
+        catalog, root, settings, Estimators(names, options["device"]), retry_failed=options["retry_failed"]
+    )
+    return DONE
+
+
+for _name, _help in (
+    ("evaluate", "Compare the image's estimates with the scale bars and reviews of this harvest (not there yet)."),
+    ("review", "Look at the snapshots in a local web page and correct them (not there yet)."),
+    ("report", "Write one self-contained HTML file about a harvest (not there yet)."),
+):
+
+    def _missing(harvest: Path, _name: str = _name) -> None:
+        from harvester.errors import UsageError
+
+        raise UsageError(f"`harvester {_name}` is not there yet; `harvester status` and `harvester export` are.")
+
+    main.command(_name, help=_help + f"\n\n\b\nharvester {_name} runs/adenoma")(
+        click.argument("harvest", type=click.Path(path_type=Path))(_missing)
+    )
+
+
+if __name__ == "__main__":
+    main()
