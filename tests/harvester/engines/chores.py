@@ -1,0 +1,46 @@
+"""Tasks for workers in the tests; importable, because worker processes are spawned."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def chore(task: str) -> str:
+    """Do what the task says: echo it, hang, crash, raise or eat memory."""
+    kind, _, rest = task.partition(" ")
+    if kind == "hang":
+        time.sleep(600)
+    if kind == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if kind == "raise":
+        raise ValueError(rest)
+    if kind == "eat":
+        return str(len(bytearray(int(rest))))
+    if kind == "crash-once":
+        flag = Path(rest)
+        if not flag.exists():
+            flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    return task.upper()
+
+
+def echo_factory():
+    """Return a batch function that notes how many came together."""
+
+    def answer(items: Sequence[str]) -> list[str]:
+        if "raise" in items:
+            raise ValueError("cannot answer")
+        if "die" in items:
+            os._exit(3)
+        return [f"{item} of {len(items)}" for item in items]
+
+    return answer, "ready to echo"
+
+
+def broken_factory():
+    """Fail to load."""
+    raise RuntimeError("no weights here")
