@@ -301,7 +301,7 @@ def test_what_is_no_object_is_missing_in_xml(stand_in: StandIn, key: str) -> Non
 
 
 def test_hostile_names_are_announced_as_they_are_and_served_under_their_key() -> None:
-    names = ["../../evil.jpg", 'a "b" \'c\'.jpg', "line\nbreak.jpg", "🔬.jpg", "C:\\x.jpg"]
+    names = ["../../evil.jpg", "a \"b\" 'c'.jpg", "line\nbreak.jpg", "🔬.jpg", "C:\\x.jpg"]
     hostile = article(7, media=tuple((name, Blob(name.encode())) for name in names), record_pmcid="PMC8")
     with StandIn([hostile]) as server:
         record = bucket(server, "PMC7.1/PMC7.1.json").json()
