@@ -1,0 +1,379 @@
+"""The catalog: records in, rows out. With export/ and review/ the only door to the database.
+
+Every save is one transaction that compares with what is there and writes only what differs, so a second identical run
+changes no row. Reviews are never touched: they refer to a snapshot by its id and outlive it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine, RowMapping, delete, select, update
+
+from db import models, queries
+from db.engine import READING
+from db.models import table
+from harvester import __version__
+from harvester.catalog_open import clear_errors, open_checked
+from harvester.catalog_rows import (
+    article_from_row,
+    article_values,
+    asset_from_row,
+    asset_values,
+    estimate_values,
+    figure_values,
+    panel_values,
+    skip_values,
+    snapshot_values,
+    sync_rows,
+    text_values,
+)
+from harvester.errors import CatalogError
+from harvester.records import Article, ArticleResult, Asset, EstimateRow, Skip
+
+DEFAULT_RANK = 100
+"""Rank of a model whose card states none; lower is better."""
+
+_SECRET = re.compile(r"api_?key|password|secret|token", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """How much of a harvest is left after each step. The sums hold by construction:
+
+    articles_found = articles_downloaded + sum(articles_left_out.values());
+    articles_downloaded = articles_annotated + articles_waiting; panels = sum(panels_by_kind.values());
+    snapshots = estimated + abstained + waiting.
+
+    Attributes:
+        articles_left_out: Articles without anything to read, each counted once, by reason.
+        skips: (stage, reason, is_permanent, how many) of everything left out on the way.
+        with_scale: Snapshots with a reconciled pixel size.
+    """
+
+    articles_found: int
+    articles_downloaded: int
+    articles_left_out: dict[str, int]
+    articles_annotated: int
+    articles_waiting: int
+    articles_with_figures: int
+    articles_with_snapshots: int
+    figures: int
+    panels: int
+    panels_by_kind: dict[str, int]
+    he_panels: int
+    snapshots: int
+    estimated: int
+    abstained: int
+    waiting: int
+    with_scale: int
+    conflicts: int
+    reviewed: int
+    skips: tuple[tuple[str, str, bool, int], ...]
+
+
+class Catalog:
+    """An open catalog. Use it in a `with` block; safe for threads, each call is its own transaction."""
+
+    def __init__(self, engine: Engine, root: Path) -> None:
+        self._engine = engine
+        self.root = root
+
+    @classmethod
+    def open(cls, root: Path, *, create: bool = False, upgrade: bool = False) -> Catalog:
+        """Open the catalog of a harvest folder, or the database that HARVESTER_CATALOG_URL names.
+
+        Args:
+            create: Make folder and catalog when they are missing; bring an older catalog to this revision.
+            upgrade: Bring an older catalog to this revision, but make none.
+
+        Raises:
+            CatalogError: missing, unreadable, no catalog, or of a revision this program does not read.
+        """
+        engine = open_checked(root, create=create, upgrade=upgrade or create)
+        return cls(engine, root)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # runs
+
+    def start_run(self, command: str, settings: Mapping[str, object]) -> str:
+        """Note that a command has begun; returns its run_id. Values whose name says secret are not stored."""
+        started_at = _now()
+        run_id = f"{started_at}-{os.getpid()}"
+        row = {
+            "run_id": run_id,
+            "command": command,
+            "settings": _as_json(_without_secrets(settings)),
+            "started_at": started_at,
+            "version": __version__,
+        }
+        with self._writing() as connection:
+            connection.execute(table(models.Run).insert(), row)
+        return run_id
+
+    def finish_run(self, run_id: str, exit_code: int) -> None:
+        """Note how the command ended."""
+        run = table(models.Run)
+        with self._writing() as connection:
+            connection.execute(
+                update(run).where(run.c.run_id == run_id), {"finished_at": _now(), "exit_code": exit_code}
+            )
+
+    def get_checkpoint(self, key: str) -> dict[str, Any] | None:
+        """Return what set_checkpoint stored under the key, or None."""
+        checkpoint = table(models.Checkpoint)
+        with self._reading() as connection:
+            value: dict[str, Any] | None = connection.scalar(select(checkpoint.c.value).where(checkpoint.c.key == key))
+        return value
+
+    def set_checkpoint(self, key: str, value: Mapping[str, Any] | None) -> None:
+        """Store a JSON object under a key; None forgets it."""
+        checkpoint = table(models.Checkpoint)
+        rows = [] if value is None else [{"key": key, "value": _as_json(value)}]
+        with self._writing() as connection:
+            sync_rows(connection, checkpoint, rows, checkpoint.c.key == key)
+
+    # articles
+
+    def save_article(self, article: Article, assets: Sequence[Asset], skips: Sequence[Skip] = ()) -> None:
+        """Store an article with all files it has in the store, and why anything is missing.
+
+        Assets and skips of the search, fetch and add stages are replaced by the given ones. A value never gives way to
+        None, the first query stays, and what the article's own text said stays once it was read. Changed files make the
+        article due for annotation.
+        """
+        target, asset, skip = table(models.Article), table(models.Asset), table(models.Skip)
+        with self._writing() as connection:
+            found = connection.execute(select(target).where(target.c.article_id == article.article_id)).mappings()
+            old = found.one_or_none()
+            sync_rows(connection, target, [article_values(article, old)], target.c.article_id == article.article_id)
+            query = select(asset.c.name, asset.c.sha256).where(asset.c.article_id == article.article_id)
+            before = {(row.name, row.sha256) for row in connection.execute(query.where(asset.c.role != "json"))}
+            rows = [asset_values(article.article_id, item) for item in assets]
+            sync_rows(connection, asset, rows, asset.c.article_id == article.article_id)
+            after = {(item.name, item.sha256) for item in assets if item.role != "json"}
+            if old is not None and before != after:
+                connection.execute(
+                    update(target).where(target.c.article_id == article.article_id), {"annotated_version": None}
+                )
+            owners = [article.article_id] + ([article.pmcid] if article.pmcid else [])
+            scope = skip.c.article_id.in_(owners) & skip.c.stage.in_(queries.FETCH_STAGES)
+            sync_rows(connection, skip, [skip_values(item) for item in skips], scope)
+
+    def save_skips(self, skips: Iterable[Skip]) -> None:
+        """Add skips, or replace the ones with the same subject, stage and reason."""
+        skip = table(models.Skip)
+        with self._writing() as connection:
+            for item in skips:
+                row = skip_values(item)
+                scope = (skip.c.subject_id == row["subject_id"]) & (skip.c.stage == row["stage"])
+                sync_rows(connection, skip, [row], scope & (skip.c.reason == row["reason"]))
+
+    def load_article(self, article_id: str) -> Article:
+        """Return an article as stored.
+
+        Raises:
+            CatalogError: when there is none of this id.
+        """
+        target = table(models.Article)
+        with self._reading() as connection:
+            row = connection.execute(select(target).where(target.c.article_id == article_id)).mappings().one_or_none()
+        if row is None:
+            raise CatalogError(f"The catalog in {self.root} holds no article {article_id!r}.")
+        return article_from_row(row)
+
+    def article_assets(self, article_id: str) -> list[Asset]:
+        """Return the files of an article, by name."""
+        asset = table(models.Asset)
+        with self._reading() as connection:
+            query = select(asset).where(asset.c.article_id == article_id).order_by(asset.c.name)
+            return [asset_from_row(row) for row in connection.execute(query).mappings()]
+
+    def known_articles(self) -> dict[str, str]:
+        """Return PMCID to article_id (of the newest version) of articles whose fetching is over.
+
+        Over is: whole, or refused for a reason that lasts. Articles with a passing failure are left out, so that they
+        are asked for again.
+        """
+        with self._reading() as connection:
+            return queries.select_known_articles(connection)
+
+    def articles_to_annotate(self, *, retry_failed: bool = False, annotation_version: str | None = None) -> list[str]:
+        """Return ids of articles that have a PDF or pictures and no finished annotation, in order.
+
+        Args:
+            retry_failed: Also those that an earlier run gave up for good.
+            annotation_version: Also those annotated by another version than this one.
+        """
+        with self._reading() as connection:
+            return queries.select_articles_to_annotate(connection, annotation_version, retry_failed=retry_failed)
+
+    # results
+
+    def save_result(
+        self, result: ArticleResult, estimates: Sequence[EstimateRow] = (), annotation_version: str = "1"
+    ) -> None:
+        """Replace what is known of an article's figures, panels and snapshots, and mark it as annotated.
+
+        Rows that are equal stay as they are. Estimates of a snapshot stay when its image is the same; evidence of a
+        panel when the panel is. Reviews are not looked at.
+
+        Raises:
+            CatalogError: when the article was never saved, or the database refuses.
+        """
+        article, skip = table(models.Article), table(models.Skip)
+        figure, panel, snapshot = table(models.Figure), table(models.Panel), table(models.Snapshot)
+        own_figures = select(figure.c.figure_id).where(figure.c.article_id == result.article_id)
+        own_panels = select(panel.c.panel_id).where(panel.c.figure_id.in_(own_figures))
+        with self._writing() as connection:
+            query = select(article).where(article.c.article_id == result.article_id)
+            old = connection.execute(query).mappings().one_or_none()
+            if old is None:
+                raise CatalogError(f"The catalog in {self.root} holds no article {result.article_id!r} to annotate.")
+            values = {**old, **text_values(result.text, old), "annotated_version": annotation_version}
+            sync_rows(connection, article, [values], article.c.article_id == result.article_id)
+
+            figures = [figure_values(result.article_id, row) for row in result.figures]
+            sync_rows(connection, figure, figures, figure.c.article_id == result.article_id)
+            panels = [panel_values(row) for row in result.panels]
+            changed = sync_rows(connection, panel, panels, panel.c.figure_id.in_(own_figures))
+            _delete_where(connection, table(models.Evidence), "panel_id", changed)
+            snapshots = [snapshot_values(row) for row in result.snapshots]
+            changed = sync_rows(connection, snapshot, snapshots, snapshot.c.panel_id.in_(own_panels))
+            _delete_where(connection, table(models.Estimate), "snapshot_id", changed)
+            _save_estimates(connection, estimates)
+
+            scope = (skip.c.article_id == result.article_id) & skip.c.stage.not_in(queries.FETCH_STAGES)
+            sync_rows(connection, skip, [skip_values(item) for item in result.skips], scope)
+
+    def save_model(self, model_id: str, name: str, version: str, weights_sha256: str, card: Mapping[str, Any]) -> None:
+        """Store a model. Its rank is the card's "rank" when that is a whole number; the view shows the lowest."""
+        rank = card.get("rank")
+        row = {
+            "model_id": model_id,
+            "name": name,
+            "version": version,
+            "weights_sha256": weights_sha256,
+            "card": _as_json(card),
+            "rank": rank if isinstance(rank, int) else DEFAULT_RANK,
+        }
+        model = table(models.Model)
+        with self._writing() as connection:
+            sync_rows(connection, model, [row], model.c.model_id == model_id)
+
+    def snapshots_without(self, model_id: str) -> list[tuple[str, str]]:
+        """Return (snapshot_id, image_path) of snapshots the model has not seen, by id."""
+        query = (
+            "SELECT s.snapshot_id, s.image_path FROM snapshot s WHERE NOT EXISTS (SELECT 1 FROM estimate e"
+            " WHERE e.snapshot_id = s.snapshot_id AND e.model_id = :model_id) ORDER BY s.snapshot_id"
+        )
+        with self._reading() as connection:
+            rows = queries.select_rows(connection, query, model_id=model_id)
+        return [(row["snapshot_id"], row["image_path"]) for row in rows]
+
+    def save_estimates(self, rows: Sequence[EstimateRow]) -> None:
+        """Store estimates, each in the place of an earlier one of the same model and snapshot."""
+        with self._writing() as connection:
+            _save_estimates(connection, rows)
+
+    # reading
+
+    def funnel(self) -> Funnel:
+        """Count the harvest, step by step."""
+        with self._reading() as connection:
+            articles, left_out = queries.count_articles(connection), queries.count_left_out(connection)
+            kinds, shots = queries.count_panels(connection), queries.count_snapshots(connection)
+            figures, skips = queries.count_figures(connection), queries.count_skips(connection)
+        return Funnel(
+            articles_found=articles["n_downloaded"] + sum(left_out.values()),
+            articles_downloaded=articles["n_downloaded"],
+            articles_left_out=left_out,
+            articles_annotated=articles["n_annotated"],
+            articles_waiting=articles["n_downloaded"] - articles["n_annotated"],
+            articles_with_figures=articles["n_with_figures"],
+            articles_with_snapshots=articles["n_with_snapshots"],
+            figures=figures,
+            panels=sum(kinds.values()),
+            panels_by_kind=kinds,
+            he_panels=kinds.get("he", 0),
+            snapshots=shots["n_snapshots"],
+            estimated=shots["n_estimated"],
+            abstained=shots["n_abstained"],
+            waiting=shots["n_waiting"],
+            with_scale=shots["n_with_scale"],
+            conflicts=shots["n_conflicts"],
+            reviewed=shots["n_reviewed"],
+            skips=tuple(skips),
+        )
+
+    def snapshots(self) -> Iterator[RowMapping]:
+        """Yield the rows of the view `snapshots` by id; a few hundred in memory at a time."""
+        with self._reading() as connection:
+            yield from queries.stream_snapshots(connection)
+
+    def rows(self, query: str, **values: Any) -> list[RowMapping]:
+        """Return the rows of one SELECT, for what is small enough to hold."""
+        with self._reading() as connection:
+            return queries.select_rows(connection, query, **values)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with clear_errors(self.root), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with clear_errors(self.root), self._engine.connect().execution_options(**READING) as connection:
+            yield connection
+
+
+def _save_estimates(connection: Connection, rows: Sequence[EstimateRow]) -> None:
+    estimate = table(models.Estimate)
+    for row in rows:
+        scope = (estimate.c.snapshot_id == row.snapshot_id) & (estimate.c.model_id == row.model_id)
+        sync_rows(connection, estimate, [estimate_values(row)], scope)
+
+
+def _delete_where(connection: Connection, target: Any, column: str, keys: Iterable[tuple[Any, ...]]) -> None:
+    for key in keys:
+        connection.execute(delete(target).where(target.c[column] == key[0]))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _as_json(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what JSON gives back, so that a stored value compares equal to the same value given again."""
+    plain: dict[str, Any] = json.loads(json.dumps(value, default=str))
+    return plain
+
+
+def _without_secrets(settings: Mapping[str, object]) -> dict[str, object]:
+    kept: dict[str, object] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            kept[name] = _without_secrets(value)
+        elif not _SECRET.search(name):
+            kept[name] = value
+    return kept

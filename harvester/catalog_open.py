@@ -1,0 +1,116 @@
+"""Opening a catalog: is it ours, is it of this revision; and what it says when it refuses, in one sentence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from db.engine import HEAD, READING, open_engine, read_revision
+from harvester import __version__
+from harvester.errors import CatalogError
+
+CATALOG_NAME = "catalog.db"
+
+
+def open_checked(root: Path, *, create: bool, upgrade: bool) -> Engine:
+    """Return an engine on the catalog of a folder, or of HARVESTER_CATALOG_URL, at this program's revision.
+
+    Raises:
+        CatalogError: missing, unreadable, no catalog, or of a revision this program does not read.
+    """
+    url = os.environ.get("HARVESTER_CATALOG_URL", "").strip()
+    path = root / CATALOG_NAME
+    if not url:
+        _check_file(path, create=create)
+    try:
+        engine = open_engine(url or f"sqlite:///{path}")
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise CatalogError(
+            "HARVESTER_CATALOG_URL is not understood: give sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME."
+        ) from error
+    except ImportError as error:
+        raise CatalogError(
+            f"The driver for HARVESTER_CATALOG_URL is not installed ({error.name}): install it, for PostgreSQL with"
+            " 'pip install psycopg[binary]'."
+        ) from error
+    place = "The database of HARVESTER_CATALOG_URL" if url else str(path)
+    try:
+        _check_revision(engine, place, root, create=create, upgrade=upgrade)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _check_file(path: Path, *, create: bool) -> None:
+    if path.is_file():
+        return
+    if path.exists():
+        raise CatalogError(f"{path} is not a file, so it cannot hold a catalog; choose another folder.")
+    if not create:
+        raise CatalogError(
+            f"There is no catalog in {path.parent}: check the folder, or start a harvest in it with"
+            " 'harvester run QUERY --out DIR' or 'harvester add PATH --out DIR'."
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CatalogError(f"The folder {path.parent} cannot be made: {error.strerror or error}.") from error
+
+
+def _check_revision(engine: Engine, place: str, root: Path, *, create: bool, upgrade: bool) -> None:
+    try:
+        with clear_errors(root), engine.connect().execution_options(**READING) as connection:
+            revision = read_revision(connection)
+    except LookupError as error:
+        raise CatalogError(f"{place} is a database of another program; choose another folder.") from error
+    if revision == HEAD:
+        return
+    if revision is None and not create:
+        raise CatalogError(f"{place} is empty: start a harvest in this folder with 'harvester run' or 'harvester add'.")
+    # Alembic is slow to import and only needed when something has to be built
+    from db import migrations
+
+    if revision is not None and revision not in migrations.known_revisions():
+        raise CatalogError(
+            f"{place} is at revision {revision}, which this program ({__version__}) does not know:"
+            " it was written by a newer one; upgrade histology-harvester to read it."
+        )
+    if not upgrade:
+        raise CatalogError(
+            f"{place} is at the older revision {revision}: keep a copy, then upgrade it with"
+            f" 'harvester verify {root} --repair'."
+        )
+    with clear_errors(root), engine.begin() as connection:
+        migrations.upgrade(connection)
+
+
+@contextmanager
+def clear_errors(root: Path) -> Iterator[None]:
+    """Turn what the database says into one sentence, raised as CatalogError."""
+    try:
+        yield
+    except DBAPIError as error:
+        words = str(error.orig).lower()
+        for sign, sentence in _SENTENCES.items():
+            if sign in words:
+                raise CatalogError(sentence.format(root=root)) from error
+        raise CatalogError(f"The catalog in {root} refused: {error.orig}.") from error
+    except SQLAlchemyError as error:
+        raise CatalogError(f"The catalog in {root} refused: {error}.") from error
+
+
+_SENTENCES = {
+    "file is not a database": "The catalog.db in {root} is not a SQLite database; restore it or choose another folder.",
+    "malformed": "The catalog in {root} is damaged; restore a copy, or recover it with 'sqlite3 catalog.db .recover'.",
+    "locked": "The catalog in {root} is in use by another program; try again when that has ended.",
+    "disk is full": "The disk that holds the catalog in {root} is full; make room and run the command again.",
+    "disk i/o error": "The disk that holds the catalog in {root} fails or is full; make room and run it again.",
+    "readonly": "The catalog in {root} is read-only; make it writable or choose another folder.",
+    "unable to open": "The catalog in {root} cannot be opened; check that you may read and write the folder.",
+}
