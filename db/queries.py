@@ -56,13 +56,15 @@ FROM (
 ) AS counted
 """
 
-# an article that was turned away before it had a row is known by its skip alone, under its id or its PMCID
+# an article that was turned away before it had a row is known by its skip alone: under its id or its PMCID, a file that
+# was added under its name
 _LEFT_OUT = f"""
 SELECT reason, COUNT(*) AS n FROM (
-    SELECT k.article_id, MIN(k.reason) AS reason FROM skip k
+    SELECT CASE WHEN k.stage = 'add' THEN k.subject_id ELSE k.article_id END AS what, MIN(k.reason) AS reason
+    FROM skip k
     WHERE k.stage IN ({_STAGES})
       AND NOT EXISTS (SELECT 1 FROM article a WHERE a.article_id = k.article_id OR a.pmcid = k.article_id)
-    GROUP BY k.article_id
+    GROUP BY CASE WHEN k.stage = 'add' THEN k.subject_id ELSE k.article_id END
     UNION ALL
     SELECT a.article_id, COALESCE(
         (SELECT MIN(k.reason) FROM skip k

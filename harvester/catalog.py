@@ -38,10 +38,10 @@ from harvester.catalog_rows import (
     text_values,
 )
 from harvester.errors import CatalogError
-from harvester.records import Article, ArticleResult, Asset, EstimateRow, Skip
+from harvester.records import Article, ArticleFiles, ArticleResult, Asset, EstimateRow, Skip
 
 DEFAULT_RANK = 100
-"""Rank of a model whose card states none; lower is better."""
+"""Rank of a model that nobody ranked; lower is better."""
 
 _SECRET = re.compile(r"api_?key|password|secret|token", re.IGNORECASE)
 
@@ -202,6 +202,29 @@ class Catalog:
             raise CatalogError(f"The catalog in {self.root} holds no article {article_id!r}.")
         return article_from_row(row)
 
+    def has_article(self, article_id: str) -> bool:
+        """Return whether an article of this id was saved."""
+        with self._reading() as connection:
+            query = "SELECT 1 FROM article WHERE article_id = :article_id"
+            return bool(queries.select_rows(connection, query, article_id=article_id))
+
+    def article_files(self, article_id: str, root: Path) -> ArticleFiles:
+        """Return where the files of an article lie; pictures without a PDF or XML are the article themselves."""
+        folder = root / "articles" / article_id
+        paths: dict[str, list[Path]] = {"pdf": [], "xml": [], "json": [], "media": []}
+        for asset in self.article_assets(article_id):
+            paths[asset.role].append(folder / asset.name)
+        pictures = tuple(paths["media"])
+        is_document = bool(paths["pdf"] or paths["xml"])
+        return ArticleFiles(
+            article_id,
+            folder,
+            pdf=next(iter(paths["pdf"]), None),
+            xml=next(iter(paths["xml"]), None),
+            media=pictures if is_document else (),
+            images=() if is_document else pictures,
+        )
+
     def article_assets(self, article_id: str) -> list[Asset]:
         """Return the files of an article, by name."""
         asset = table(models.Asset)
@@ -218,12 +241,12 @@ class Catalog:
         with self._reading() as connection:
             return queries.select_known_articles(connection)
 
-    def articles_to_annotate(self, *, retry_failed: bool = False, annotation_version: str | None = None) -> list[str]:
+    def articles_to_annotate(self, annotation_version: str | None = None, *, retry_failed: bool = False) -> list[str]:
         """Return ids of articles that have a PDF or pictures and no finished annotation, in order.
 
         Args:
-            retry_failed: Also those that an earlier run gave up for good.
             annotation_version: Also those annotated by another version than this one.
+            retry_failed: Also those that an earlier run gave up for good.
         """
         with self._reading() as connection:
             return queries.select_articles_to_annotate(connection, annotation_version, retry_failed=retry_failed)
@@ -266,20 +289,33 @@ class Catalog:
             scope = (skip.c.article_id == result.article_id) & skip.c.stage.not_in(queries.FETCH_STAGES)
             sync_rows(connection, skip, [skip_values(item) for item in result.skips], scope)
 
-    def save_model(self, model_id: str, name: str, version: str, weights_sha256: str, card: Mapping[str, Any]) -> None:
-        """Store a model. Its rank is the card's "rank" when that is a whole number; the view shows the lowest."""
-        rank = card.get("rank")
+    def save_model(
+        self,
+        model_id: str,
+        name: str,
+        version: str,
+        weights_sha256: str,
+        card: Mapping[str, Any],
+        *,
+        rank: int = DEFAULT_RANK,
+    ) -> None:
+        """Store a model; of those that have seen a snapshot the view shows the one with the lowest rank."""
         row = {
             "model_id": model_id,
             "name": name,
             "version": version,
             "weights_sha256": weights_sha256,
             "card": _as_json(card),
-            "rank": rank if isinstance(rank, int) else DEFAULT_RANK,
+            "rank": rank,
         }
         model = table(models.Model)
         with self._writing() as connection:
             sync_rows(connection, model, [row], model.c.model_id == model_id)
+
+    def has_snapshots(self) -> bool:
+        """Return whether there is any snapshot."""
+        with self._reading() as connection:
+            return bool(queries.select_rows(connection, "SELECT 1 FROM snapshot LIMIT 1"))
 
     def snapshots_without(self, model_id: str) -> list[tuple[str, str]]:
         """Return (snapshot_id, image_path) of snapshots the model has not seen, by id."""

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from db.engine import HEAD, READING, open_engine, read_revision
 from harvester import __version__
-from harvester.errors import CatalogError
+from harvester.errors import CatalogError, FetchError, HarvestError
 
 CATALOG_NAME = "catalog.db"
 
@@ -92,25 +92,39 @@ def _check_revision(engine: Engine, place: str, root: Path, *, create: bool, upg
 
 @contextmanager
 def clear_errors(root: Path) -> Iterator[None]:
-    """Turn what the database says into one sentence, raised as CatalogError."""
+    """Turn what the database says into one sentence.
+
+    Raises:
+        FetchError: what may be better the next time (disk full, another writer).
+        CatalogError: anything else the database refuses.
+    """
     try:
         yield
     except DBAPIError as error:
         words = str(error.orig).lower()
-        for sign, sentence in _SENTENCES.items():
+        for sign, (kind, sentence) in _SENTENCES.items():
             if sign in words:
-                raise CatalogError(sentence.format(root=root)) from error
+                raise kind(sentence.format(root=root)) from error
         raise CatalogError(f"The catalog in {root} refused: {error.orig}.") from error
     except SQLAlchemyError as error:
         raise CatalogError(f"The catalog in {root} refused: {error}.") from error
 
 
-_SENTENCES = {
-    "file is not a database": "The catalog.db in {root} is not a SQLite database; restore it or choose another folder.",
-    "malformed": "The catalog in {root} is damaged; restore a copy, or recover it with 'sqlite3 catalog.db .recover'.",
-    "locked": "The catalog in {root} is in use by another program; try again when that has ended.",
-    "disk is full": "The disk that holds the catalog in {root} is full; make room and run the command again.",
-    "disk i/o error": "The disk that holds the catalog in {root} fails or is full; make room and run it again.",
-    "readonly": "The catalog in {root} is read-only; make it writable or choose another folder.",
-    "unable to open": "The catalog in {root} cannot be opened; check that you may read and write the folder.",
+_SENTENCES: dict[str, tuple[type[HarvestError], str]] = {
+    "file is not a database": (
+        CatalogError,
+        "The catalog.db in {root} is not a SQLite database; restore it or choose another folder.",
+    ),
+    "malformed": (
+        CatalogError,
+        "The catalog in {root} is damaged; restore a copy, or recover it with 'sqlite3 catalog.db .recover'.",
+    ),
+    "readonly": (CatalogError, "The catalog in {root} is read-only; make it writable or choose another folder."),
+    "unable to open": (
+        CatalogError,
+        "The catalog in {root} cannot be opened; check that you may read and write the folder.",
+    ),
+    "locked": (FetchError, "The catalog in {root} is in use by another program."),
+    "disk is full": (FetchError, "The disk that holds the catalog in {root} is full; make room."),
+    "disk i/o error": (FetchError, "The disk that holds the catalog in {root} fails or is full; make room."),
 }

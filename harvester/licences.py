@@ -86,6 +86,18 @@ class Policy:
         return code not in NO_DERIVATIVES or include_nd or self.codes is not None
 
 
+def check_code(text: str) -> str:
+    """Return the code a user means.
+
+    Raises:
+        UsageError: when it is none.
+    """
+    code = normalise_licence(text)
+    if code is None:
+        raise UsageError(f"{text!r} is no licence code; known are {', '.join(CODES)}.")
+    return code
+
+
 def _refuse(part: str) -> str:
     raise UsageError(
         f"{part.strip()!r} is no licence policy: give remix, commercial, any, or codes with commas between,"
