@@ -1,4 +1,4 @@
-"""The command line: thin; every command calls one function of the pipeline. Heavy imports happen inside the commands."""
+"""The command line: thin; each command calls one function of the pipeline and imports what is heavy inside."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ class _OneSentence(click.Group):
             code, message = LEFT, "The program that read the output went away."
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
-            code, message = LEFT, f"The system refused: {error.strerror or error}{where}. Run the command again to continue."
+            code, message = (
+                LEFT,
+                f"Refused by the system: {error.strerror or error}{where}; run the command again to continue.",
+            )
         click.echo(f"harvester: {message}", err=True)
         ctx.exit(code)
 
@@ -105,11 +108,15 @@ def _search_options(f: F) -> F:
 
 def _annotate_options(f: F) -> F:
     options = [
-        click.option("--workers", type=click.IntRange(min=1), help="Processes that read articles [default: cores - 1]."),
+        click.option("--workers", type=click.IntRange(min=1), help="Processes that read articles; default: cores - 1."),
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
         click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True),
         click.option(
-            "--model", "models", multiple=True, metavar="NAME|FILE", help="Magnification models [default: those shipped]."
+            "--model",
+            "models",
+            multiple=True,
+            metavar="NAME|FILE",
+            help="Magnification models; default: those shipped.",
         ),
         click.option("--retry-failed", is_flag=True, help="Try articles again that broke their worker before."),
     ]
@@ -191,8 +198,8 @@ def crawl(query: str | None, out_dir: Path, **options: Any) -> None:
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @_out_option
-@click.option("--license", "licence", metavar="own|CODE", help="Licence of these files; default: what their XML states.")
-@click.option("--group-by", metavar="REGEX", help="What in the path names the group (a patient, a case) that stays together.")
+@click.option("--license", "licence", metavar="own|CODE", help="Their licence; default: what their XML states.")
+@click.option("--group-by", metavar="REGEX", help="What in a path names the group (a patient, a case) kept together.")
 def add(paths: tuple[Path, ...], out_dir: Path, licence: str | None, group_by: str | None) -> None:
     """Take in your own PDFs, article folders and images; nothing leaves this machine.
 

@@ -17,14 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A magnification model as the catalog names it; `rank` 0 is the best one shipped."""
+    """A magnification model as the catalog names it; the card's `rank` says which answer users see first."""
 
     model_id: str
     name: str
     version: str
     weights_sha256: str
     card: dict[str, Any]
-    rank: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +83,16 @@ class Estimators:
             predictors = [Predictor.load(name, self.device) for name in self.names]
         except ModelError as error:
             raise UsageError(str(error)) from error
-        about = [
-            ModelInfo(p.model_id, p.name, p.version, p.weights_sha256, dict(p.card), rank)
-            for rank, p in enumerate(predictors)
-        ]
+        about = [ModelInfo(p.model_id, p.name, p.version, p.weights_sha256, dict(p.card)) for p in predictors]
 
         def answer(items: Sequence[SnapshotItem]) -> list[list[EstimateRow]]:
             pictures = [read_rgb(item.path) for item in items]
             columns = [predictor.predict_many(pictures) for predictor in predictors]
             return [
-                [_to_row(item.snapshot_id, p.model_id, column[i]) for p, column in zip(predictors, columns, strict=True)]
+                [
+                    _to_row(item.snapshot_id, p.model_id, column[i])
+                    for p, column in zip(predictors, columns, strict=True)
+                ]
                 for i, item in enumerate(items)
             ]
 

@@ -1,4 +1,4 @@
-"""What a run says while it works: a bar on a terminal, a plain line now and then otherwise. Always to standard error."""
+"""What a run says while it works, to standard error: a bar on a terminal, else a plain line now and then."""
 
 from __future__ import annotations
 

@@ -27,6 +27,10 @@ AssetRole = Literal["pdf", "xml", "json", "media"]
 PixelSource = Literal["pdf", "media", "render"]
 
 
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2"})
+"""Endings of file names that are read as pictures."""
+
+
 @dataclass(frozen=True, slots=True)
 class AssetRef:
     """A file of an article as its source announces it, before it is fetched.
@@ -191,7 +195,7 @@ class Figure:
         pixels: (H, W, 3) uint8 RGB of the whole figure: the native raster when it is a single picture, otherwise a
             render that keeps the finest native pixel.
         parts: The single pictures the figure is made of, each with its own native pixels; one for a plain figure.
-        letters: Short texts of the page near or on the figure (candidates for panel letters), with their boxes in points.
+        letters: Short texts of the page near or on the figure (maybe panel letters), with their boxes in points.
     """
 
     figure_id: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,4 +40,4 @@ def write_settings(root: Path, command: str, settings: Mapping[str, Any]) -> Non
     tables[command] = dict(settings)
     part = path.with_suffix(".toml.part")
     part.write_text("# What this harvest was asked to do, by command.\n\n" + to_toml(tables), encoding="utf-8")
-    os.replace(part, path)
+    part.replace(path)

@@ -184,7 +184,11 @@ class WorkerPool(Generic[Task, Result]):
         reports: list[Done[Task, Result] | Failed[Task]] = []
         for index, worker in enumerate(self._workers):
             report = self._listen(worker) if worker.connection in ready else None
-            if report is None and time.monotonic() > worker.deadline and (worker.task is not None or not worker.is_ready):
+            if (
+                report is None
+                and time.monotonic() > worker.deadline
+                and (worker.task is not None or not worker.is_ready)
+            ):
                 report = ("timeout", f"it took longer than {self._task_seconds:.0f} s")
                 worker.stop()
             if report is None:

@@ -13,9 +13,8 @@ from harvester.documents.jats import parse_jats
 from harvester.errors import MalformedArticle, UsageError
 from harvester.fetch.store import Store
 from harvester.progress import Progress, say
-from harvester.records import Article, ArticleText, Asset, AssetRole, Skip
+from harvester.records import IMAGE_SUFFIXES, Article, ArticleText, Asset, AssetRole, Skip
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2"})
 XML_SUFFIXES = (".xml", ".nxml")
 
 
@@ -177,7 +176,7 @@ def _add_one(
         catalog.save_skips([skip])
         say(skip.detail)
         return
-    known = catalog.has_article(article_id)
+    known = bool(catalog.article_assets(article_id))
     outcome.n_known += known
     outcome.n_added += not known
     text, skips = _text_of(local, article_id)

@@ -2,9 +2,9 @@
 
     article ids -> pool of workers (PDF, figures, panels, H&E) -> model process (batches across articles) -> one writer
 
-An article is written in one transaction once its last estimate is there; until then nothing of it is in the catalog, so a
-run that is killed at any moment is continued by simply running again. Only ids, paths and rows travel between processes,
-and only a bounded number of articles is open at a time: memory does not grow with the harvest.
+An article is written in one transaction once its last estimate is there; until then nothing of it is in the catalog, so
+a run that is killed at any moment is continued by simply running again. Only ids, paths and rows travel between
+processes, and only a bounded number of articles is open at a time: memory does not grow with the harvest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harvester.engines.batch import Answered, BatchWorker
 from harvester.engines.local import Done, Failed, WorkerPool
 from harvester.errors import HarvestError
 from harvester.magnification import Estimators, ModelInfo, SnapshotItem
-from harvester.pipeline.read import ANNOTATION_VERSION, ArticleJob, read_article
+from harvester.pipeline.read import ANNOTATION_VERSION, ArticleJob, files_of, read_article
 from harvester.progress import Progress, say
 from harvester.records import ArticleResult, EstimateRow, Skip
 from harvester.settings import AnnotateSettings
@@ -68,15 +68,13 @@ def annotate(
             stays; the next run goes on from there.
     """
     outcome = AnnotateOutcome()
-    article_ids = catalog.articles_to_annotate(ANNOTATION_VERSION, retry_failed=retry_failed)
-    if not article_ids and not catalog.has_snapshots():
+    article_ids = catalog.articles_to_annotate(retry_failed=retry_failed, annotation_version=ANNOTATION_VERSION)
+    if not article_ids and not any(catalog.snapshots_without(model_id) for model_id in estimators.model_ids()):
         return outcome
     with BatchWorker[SnapshotItem, list[EstimateRow]](estimators) as model:
         infos: list[ModelInfo] = model.about
         for info in infos:
-            catalog.save_model(
-                info.model_id, info.name, info.version, info.weights_sha256, info.card, rank=info.rank
-            )
+            catalog.save_model(info.model_id, info.name, info.version, info.weights_sha256, info.card)
         _estimate_known_snapshots(catalog, root, model, infos)
         if article_ids:
             _Loop(catalog, root, settings, model, outcome).run(article_ids)
@@ -136,7 +134,8 @@ class _Loop:
 
     def _hand_out(self, queue: deque[str], pool: WorkerPool[ArticleJob, ArticleResult]) -> None:
         while queue and pool.has_room and len(self.open) + pool.n_busy < MAX_OPEN:
-            files = self.catalog.article_files(queue.popleft(), self.root)
+            article_id = queue.popleft()
+            files = files_of(self.root, article_id, self.catalog.article_assets(article_id))
             pool.submit(ArticleJob(self.root, files, self.settings))
         if not queue and self.suspects and not pool.n_busy:
             self.is_second_try = True
@@ -181,7 +180,7 @@ class _Loop:
 
     def _write(self, entry: _Open, progress: Progress) -> None:
         result = replace(entry.result, skips=(*entry.result.skips, *entry.skips))
-        self.catalog.save_result(result, entry.estimates, ANNOTATION_VERSION)
+        self.catalog.save_result(result, entry.estimates, annotation_version=ANNOTATION_VERSION)
         self.outcome.n_articles += 1
         self.outcome.counts.update(
             figures=len(result.figures),
