@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A magnification model as the catalog names it; the card's `rank` says which answer users see first."""
+    """A magnification model as the catalog names it; users see the answer of the lowest `rank` first."""
 
     model_id: str
     name: str
     version: str
     weights_sha256: str
     card: dict[str, Any]
+    rank: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,10 @@ class Estimators:
             predictors = [Predictor.load(name, self.device) for name in self.names]
         except ModelError as error:
             raise UsageError(str(error)) from error
-        about = [ModelInfo(p.model_id, p.name, p.version, p.weights_sha256, dict(p.card)) for p in predictors]
+        about = [
+            ModelInfo(p.model_id, p.name, p.version, p.weights_sha256, dict(p.card), rank)
+            for rank, p in enumerate(predictors)
+        ]
 
         def answer(items: Sequence[SnapshotItem]) -> list[list[EstimateRow]]:
             pictures = [read_rgb(item.path) for item in items]

@@ -176,7 +176,7 @@ def _add_one(
         catalog.save_skips([skip])
         say(skip.detail)
         return
-    known = bool(catalog.article_assets(article_id))
+    known = catalog.has_article(article_id)
     outcome.n_known += known
     outcome.n_added += not known
     text, skips = _text_of(local, article_id)

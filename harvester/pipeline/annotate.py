@@ -21,7 +21,7 @@ from harvester.engines.batch import Answered, BatchWorker
 from harvester.engines.local import Done, Failed, WorkerPool
 from harvester.errors import HarvestError
 from harvester.magnification import Estimators, ModelInfo, SnapshotItem
-from harvester.pipeline.read import ANNOTATION_VERSION, ArticleJob, files_of, read_article
+from harvester.pipeline.read import ANNOTATION_VERSION, ArticleJob, read_article
 from harvester.progress import Progress, say
 from harvester.records import ArticleResult, EstimateRow, Skip
 from harvester.settings import AnnotateSettings
@@ -74,7 +74,7 @@ def annotate(
     with BatchWorker[SnapshotItem, list[EstimateRow]](estimators) as model:
         infos: list[ModelInfo] = model.about
         for info in infos:
-            catalog.save_model(info.model_id, info.name, info.version, info.weights_sha256, info.card)
+            catalog.save_model(info.model_id, info.name, info.version, info.weights_sha256, info.card, rank=info.rank)
         _estimate_known_snapshots(catalog, root, model, infos)
         if article_ids:
             _Loop(catalog, root, settings, model, outcome).run(article_ids)
@@ -135,8 +135,7 @@ class _Loop:
     def _hand_out(self, queue: deque[str], pool: WorkerPool[ArticleJob, ArticleResult]) -> None:
         while queue and pool.has_room and len(self.open) + pool.n_busy < MAX_OPEN:
             article_id = queue.popleft()
-            files = files_of(self.root, article_id, self.catalog.article_assets(article_id))
-            pool.submit(ArticleJob(self.root, files, self.settings))
+            pool.submit(ArticleJob(self.root, self.catalog.article_files(article_id, self.root), self.settings))
         if not queue and self.suspects and not pool.n_busy:
             self.is_second_try = True
             pool.submit(self.suspects.popleft())

@@ -7,7 +7,7 @@ snapshots it gives are written (named by their content, so that writing one twic
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +25,9 @@ from harvester.fingerprint import perceptual_hash
 from harvester.geometry import RgbImage
 from harvester.magnification import read_rgb
 from harvester.records import (
-    IMAGE_SUFFIXES,
     ArticleFiles,
     ArticleResult,
     ArticleText,
-    Asset,
     Figure,
     FigureRow,
     Panel,
@@ -50,19 +48,6 @@ class ArticleJob:
     root: Path
     files: ArticleFiles
     settings: AnnotateSettings
-
-
-def files_of(root: Path, article_id: str, assets: Sequence[Asset]) -> ArticleFiles:
-    """Say where the files of an article lie; pictures without a PDF or XML beside them are the article itself."""
-    folder = Store(root).article_folder(article_id)
-    by_role: dict[str, list[Path]] = {}
-    for asset in sorted(assets, key=lambda item: item.name):
-        by_role.setdefault(asset.role, []).append(folder / asset.name)
-    pdf, xml = by_role.get("pdf", [None])[0], by_role.get("xml", [None])[0]
-    pictures = tuple(path for path in by_role.get("media", ()) if path.suffix.lower() in IMAGE_SUFFIXES)
-    if pdf is None and xml is None:
-        return ArticleFiles(article_id, folder, images=pictures)
-    return ArticleFiles(article_id, folder, pdf, xml, media=pictures)
 
 
 class _LazyPictures(Mapping[str, RgbImage]):
