@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 from harvester.documents.figures import extract_figures, figure_from_image
 from harvester.panels.split import split_figure
-from harvester.stain.detect import find_he_regions, score_kind
 
 from harvester.documents.jats import parse_jats
 from harvester.errors import FetchError, MalformedArticle
@@ -36,6 +35,7 @@ from harvester.records import (
     SnapshotRow,
 )
 from harvester.settings import AnnotateSettings
+from harvester.stain.detect import find_he_regions, score_kind
 
 ANNOTATION_VERSION = "1"
 """Counts up when the stages give other figures, panels or snapshots than before: finished articles are read again."""
