@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +22,7 @@ from db import models, queries
 from db.engine import READING
 from db.models import table
 from harvester import __version__
+from harvester.catalog_funnel import Funnel, count_funnel
 from harvester.catalog_open import clear_errors, open_checked
 from harvester.catalog_rows import (
     article_from_row,
@@ -43,42 +43,9 @@ from harvester.records import Article, ArticleFiles, ArticleResult, Asset, Estim
 DEFAULT_RANK = 100
 """Rank of a model that nobody ranked; lower is better."""
 
+__all__ = ["DEFAULT_RANK", "Catalog", "Funnel"]
+
 _SECRET = re.compile(r"api_?key|password|secret|token", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Funnel:
-    """How much of a harvest is left after each step. The sums hold by construction:
-
-    articles_found = articles_downloaded + sum(articles_left_out.values());
-    articles_downloaded = articles_annotated + articles_waiting; panels = sum(panels_by_kind.values());
-    snapshots = estimated + abstained + waiting.
-
-    Attributes:
-        articles_left_out: Articles without anything to read, each counted once, by reason.
-        skips: (stage, reason, is_permanent, how many) of everything left out on the way.
-        with_scale: Snapshots with a reconciled pixel size.
-    """
-
-    articles_found: int
-    articles_downloaded: int
-    articles_left_out: dict[str, int]
-    articles_annotated: int
-    articles_waiting: int
-    articles_with_figures: int
-    articles_with_snapshots: int
-    figures: int
-    panels: int
-    panels_by_kind: dict[str, int]
-    he_panels: int
-    snapshots: int
-    estimated: int
-    abstained: int
-    waiting: int
-    with_scale: int
-    conflicts: int
-    reviewed: int
-    skips: tuple[tuple[str, str, bool, int], ...]
 
 
 class Catalog:
@@ -182,12 +149,9 @@ class Catalog:
 
     def save_skips(self, skips: Iterable[Skip]) -> None:
         """Add skips, or replace the ones with the same subject, stage and reason."""
-        skip = table(models.Skip)
         with self._writing() as connection:
             for item in skips:
-                row = skip_values(item)
-                scope = (skip.c.subject_id == row["subject_id"]) & (skip.c.stage == row["stage"])
-                sync_rows(connection, skip, [row], scope & (skip.c.reason == row["reason"]))
+                _upsert_skip(connection, item)
 
     def load_article(self, article_id: str) -> Article:
         """Return an article as stored.
@@ -250,6 +214,28 @@ class Catalog:
         """
         with self._reading() as connection:
             return queries.select_articles_to_annotate(connection, annotation_version, retry_failed=retry_failed)
+
+    def forget_asset(self, article_id: str, name: str, *, reason: str) -> None:
+        """Drop the row of a file that is no longer whole, and note that its article has to be fetched again."""
+        asset, article = table(models.Asset), table(models.Article)
+        lost = Skip(f"{article_id}/{name}", article_id, "fetch", reason, f"{name} is no longer whole.", False)
+        with self._writing() as connection:
+            connection.execute(delete(asset).where(asset.c.article_id == article_id, asset.c.name == name))
+            connection.execute(update(article).where(article.c.article_id == article_id), {"annotated_version": None})
+            _upsert_skip(connection, lost)
+
+    def annotate_again(self, image_path: str) -> None:
+        """Make the articles due again that have a snapshot stored at this path."""
+        article, figure, panel = table(models.Article), table(models.Figure), table(models.Panel)
+        snapshot = table(models.Snapshot)
+        owners = (
+            select(figure.c.article_id)
+            .join(panel, panel.c.figure_id == figure.c.figure_id)
+            .join(snapshot, snapshot.c.panel_id == panel.c.panel_id)
+            .where(snapshot.c.image_path == image_path)
+        )
+        with self._writing() as connection:
+            connection.execute(update(article).where(article.c.article_id.in_(owners)), {"annotated_version": None})
 
     # results
 
@@ -337,30 +323,7 @@ class Catalog:
     def funnel(self) -> Funnel:
         """Count the harvest, step by step."""
         with self._reading() as connection:
-            articles, left_out = queries.count_articles(connection), queries.count_left_out(connection)
-            kinds, shots = queries.count_panels(connection), queries.count_snapshots(connection)
-            figures, skips = queries.count_figures(connection), queries.count_skips(connection)
-        return Funnel(
-            articles_found=articles["n_downloaded"] + sum(left_out.values()),
-            articles_downloaded=articles["n_downloaded"],
-            articles_left_out=left_out,
-            articles_annotated=articles["n_annotated"],
-            articles_waiting=articles["n_downloaded"] - articles["n_annotated"],
-            articles_with_figures=articles["n_with_figures"],
-            articles_with_snapshots=articles["n_with_snapshots"],
-            figures=figures,
-            panels=sum(kinds.values()),
-            panels_by_kind=kinds,
-            he_panels=kinds.get("he", 0),
-            snapshots=shots["n_snapshots"],
-            estimated=shots["n_estimated"],
-            abstained=shots["n_abstained"],
-            waiting=shots["n_waiting"],
-            with_scale=shots["n_with_scale"],
-            conflicts=shots["n_conflicts"],
-            reviewed=shots["n_reviewed"],
-            skips=tuple(skips),
-        )
+            return count_funnel(connection)
 
     def snapshots(self) -> Iterator[RowMapping]:
         """Yield the rows of the view `snapshots` by id; a few hundred in memory at a time."""
@@ -372,6 +335,15 @@ class Catalog:
         with self._reading() as connection:
             return queries.select_rows(connection, query, **values)
 
+    def integrity_problems(self) -> list[str]:
+        """Return what the database itself finds wrong, a sentence each; nothing for databases that do not say."""
+        if self._engine.dialect.name != "sqlite":
+            return []
+        with self._reading() as connection:
+            pages = [str(word) for word in connection.exec_driver_sql("PRAGMA quick_check").scalars() if word != "ok"]
+            keys = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        return pages + [f"row {row[1]} of table {row[0]} refers to a row of {row[2]} that is not there" for row in keys]
+
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with clear_errors(self.root), self._engine.begin() as connection:
@@ -381,6 +353,12 @@ class Catalog:
     def _reading(self) -> Iterator[Connection]:
         with clear_errors(self.root), self._engine.connect().execution_options(**READING) as connection:
             yield connection
+
+
+def _upsert_skip(connection: Connection, item: Skip) -> None:
+    skip, row = table(models.Skip), skip_values(item)
+    scope = (skip.c.subject_id == row["subject_id"]) & (skip.c.stage == row["stage"])
+    sync_rows(connection, skip, [row], scope & (skip.c.reason == row["reason"]))
 
 
 def _save_estimates(connection: Connection, rows: Sequence[EstimateRow]) -> None:

@@ -1,0 +1,76 @@
+"""The funnel of a harvest, for a person and for a program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from harvester.catalog import Funnel
+
+Line = tuple[str, int | None, str]
+"""Name (indented when it is a part of the line above), count, remark."""
+
+
+def status_text(funnel: Funnel) -> str:
+    """Return the funnel as plain lines, widest step first, then what was skipped by stage and reason."""
+    lines: list[Line] = [
+        ("articles found", funnel.articles_found, ""),
+        ("  left out", sum(funnel.articles_left_out.values()), _list(funnel.articles_left_out)),
+        ("articles downloaded", funnel.articles_downloaded, ""),
+        ("  waiting", funnel.articles_waiting, "for 'harvester annotate'" if funnel.articles_waiting else ""),
+        ("articles annotated", funnel.articles_annotated, ""),
+        ("figures", funnel.figures, f"in {_number(funnel.articles_with_figures, 'article')}"),
+        ("panels", funnel.panels, _list(funnel.panels_by_kind)),
+        ("H&E panels", funnel.he_panels, ""),
+        ("snapshots", funnel.snapshots, f"in {_number(funnel.articles_with_snapshots, 'article')}"),
+        ("  estimated", funnel.estimated, "magnification read from the image"),
+        ("  abstained", funnel.abstained, "the model would not say"),
+        ("  waiting", funnel.waiting, "for an estimate"),
+        ("snapshots with a scale", funnel.with_scale, "from review, scale bar or image"),
+        ("  conflicts", funnel.conflicts, "scale bar and image disagree"),
+        ("  reviewed", funnel.reviewed, "looked at by a person"),
+    ]
+    always = {"articles found", "articles downloaded", "articles annotated", "snapshots", "  estimated", "  abstained"}
+    shown = [line for line in lines if line[1] or line[0] in always or not line[0].startswith(" ")]
+    if funnel.skips:
+        shown.append(("", None, ""))
+        shown.append(("skipped", None, ""))
+        shown += [
+            (f"  {stage}: {reason}", n, "" if is_permanent else "a later run may succeed")
+            for stage, reason, is_permanent, n in funnel.skips
+        ]
+    return _columns(shown)
+
+
+def status_dict(funnel: Funnel) -> dict[str, Any]:
+    """Return the funnel as what JSON can hold; skips as objects with stage, reason, is_permanent, count."""
+    names = ("stage", "reason", "is_permanent", "count")
+    return {**asdict(funnel), "skips": [dict(zip(names, skip, strict=True)) for skip in funnel.skips]}
+
+
+def status_json(funnel: Funnel) -> str:
+    """Return the funnel as one JSON object, indented."""
+    return json.dumps(status_dict(funnel), indent=2)
+
+
+def _columns(lines: list[Line]) -> str:
+    name_width = max(len(name) for name, _, _ in lines)
+    count_width = max(len(_digits(count)) for _, count, _ in lines)
+    rows = (
+        f"{name:<{name_width}}  {_digits(count):>{count_width}}  {remark}".rstrip() for name, count, remark in lines
+    )
+    return "\n".join(rows)
+
+
+def _digits(count: int | None) -> str:
+    return "" if count is None else f"{count:,}"
+
+
+def _list(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {n:,}" for name, n in counts.items())
+
+
+def _number(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
