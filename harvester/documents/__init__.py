@@ -1,0 +1,1 @@
+"""Articles as files: JATS XML and PDF in, figures with their captions and native pixels out."""

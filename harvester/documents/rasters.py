@@ -1,0 +1,200 @@
+"""The pixels of a figure: native samples where they are what is seen, a render on the same pixel grid where not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from harvester.documents.pdf import PdfPage, Placement, visible_samples
+from harvester.geometry import BoxPt, RgbImage
+from harvester.records import Raster
+from harvester.settings import DocumentSettings
+
+DRAWING_PX_PER_PT = 300 / 72
+"""Scale of a figure that has no samples of its own."""
+MAX_TILES = 400
+SAME_LEVELS = 6
+"""Grey levels by which a render may differ from the samples it shows: colour conversion rounds, overlays do not."""
+
+
+@dataclass(slots=True)
+class _Piece:
+    box: BoxPt
+    pixels: RgbImage
+    order: int
+    is_joined: bool = False
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        return self.pixels.shape[1] / self.box.width, self.pixels.shape[0] / self.box.height
+
+
+def figure_parts(page: PdfPage, placements: Sequence[Placement], settings: DocumentSettings) -> list[Raster]:
+    """Return the single pictures among some placements, tiles and strips joined, each with its native pixels.
+
+    A picture whose samples are not what is seen (soft mask, odd clip, angle, transparency) is rendered at its own scale.
+    """
+    pieces: list[_Piece] = []
+    rendered: list[tuple[int, Raster]] = []
+    for placement in placements[:MAX_TILES]:
+        pixels = page.decode(placement)
+        if pixels is not None:
+            pieces.append(_Piece(_box_of_samples(placement), pixels, placement.order))
+        elif min(placement.box.width, placement.box.height) >= 12.0:
+            shape = _render_shape(placement.box, placement.scale, placement.scale, settings)
+            picture = page.render(placement.box, *shape)
+            rendered.append((placement.order, Raster(picture, placement.box, "render")))
+    joined = [(p.order, Raster(p.pixels, p.box, "pdf")) for p in _join(pieces)]
+    everything = sorted(joined + rendered, key=lambda item: item[0])
+    return [raster for _, raster in everything if min(raster.pixels.shape[:2]) >= 2]
+
+
+def _box_of_samples(placement: Placement) -> BoxPt:
+    """Return where the whole samples inside the visible box lie; the box itself when nothing is cut off."""
+    if placement.box == placement.whole:
+        return placement.box
+    width, height = placement.upright_size_px()
+    x0, y0, x1, y1 = visible_samples(placement, width, height)
+    whole = placement.whole
+    sx, sy = whole.width / width, whole.height / height
+    return BoxPt(whole.x0 + x0 * sx, whole.y0 + y0 * sy, whole.x0 + x1 * sx, whole.y0 + y1 * sy)
+
+
+def _join(pieces: list[_Piece]) -> list[_Piece]:
+    """Join pieces that touch along a whole edge at one scale and continue each other's picture."""
+    changed = len(pieces) > 1
+    while changed:
+        changed = False
+        for i, a in enumerate(pieces):
+            for j in range(i + 1, len(pieces)):
+                merged = _join_two(a, pieces[j], upright=True) or _join_two(a, pieces[j], upright=False)
+                if merged is not None:
+                    pieces = [p for k, p in enumerate(pieces) if k not in (i, j)]
+                    pieces.insert(i, merged)
+                    changed = True
+                    break
+            if changed:
+                break
+    return pieces
+
+
+def _join_two(a: _Piece, b: _Piece, *, upright: bool) -> _Piece | None:
+    """Join along a horizontal edge (`upright`) or a vertical one; None when the two are not parts of one picture."""
+    if upright:
+        first, second = (a, b) if a.box.y0 <= b.box.y0 else (b, a)
+        along = (first.box.x0, first.box.x1, second.box.x0, second.box.x1)
+        seam_pt, steps = second.box.y0 - first.box.y1, (first.scale[1], second.scale[1])
+        sizes = (first.pixels.shape[1], second.pixels.shape[1])
+    else:
+        first, second = (a, b) if a.box.x0 <= b.box.x0 else (b, a)
+        along = (first.box.y0, first.box.y1, second.box.y0, second.box.y1)
+        seam_pt, steps = second.box.x0 - first.box.x1, (first.scale[0], second.scale[0])
+        sizes = (first.pixels.shape[0], second.pixels.shape[0])
+    tolerance = 1.5 / min(steps) + 0.05
+    if max(abs(along[0] - along[2]), abs(along[1] - along[3])) > tolerance or sizes[0] != sizes[1]:
+        return None
+    if not -(3.5 / min(steps) + 0.05) <= seam_pt <= tolerance or abs(steps[0] / steps[1] - 1) > 0.03:
+        return None
+    one, two = (first.pixels, second.pixels) if upright else (np.swapaxes(first.pixels, 0, 1), np.swapaxes(second.pixels, 0, 1))
+    if len(one) < 2 or len(two) < 2:
+        return None
+    covered = max(0, round(-seam_pt * steps[0]))  # rows of the first that the second hides
+    shown = one[: len(one) - covered] if covered and second.order > first.order else one
+    rest = two[covered:] if covered and second.order < first.order else two
+    if len(shown) < 2 or len(rest) < 2 or not _continues(shown, rest):
+        return None
+    pixels = np.concatenate([shown, rest])
+    if not upright:
+        pixels = np.swapaxes(pixels, 0, 1)
+    return _Piece(first.box.union(second.box), np.ascontiguousarray(pixels), max(a.order, b.order), True)
+
+
+def _continues(one: RgbImage, two: RgbImage) -> bool:
+    """Say whether the step across the seam is of the size of the steps beside it."""
+
+    def step(p: RgbImage, q: RgbImage) -> float:
+        return float(np.abs(p.astype(np.int16) - q.astype(np.int16)).mean())
+
+    seam = step(one[-1], two[0])
+    inside = max(step(one[-1], one[-2]), step(two[0], two[1]), step(one[len(one) // 2], one[len(one) // 2 - 1]))
+    return seam <= 2.5 * inside + 4.0
+
+
+def _render_shape(box: BoxPt, sx: float, sy: float, settings: DocumentSettings) -> tuple[int, int]:
+    width, height = max(1.0, box.width * sx), max(1.0, box.height * sy)
+    shrink = min(1.0, (settings.max_render_px / (width * height)) ** 0.5)
+    return max(1, round(width * shrink)), max(1, round(height * shrink))
+
+
+def figure_pixels(
+    page: PdfPage, box: BoxPt, parts: Sequence[Raster], settings: DocumentSettings
+) -> tuple[RgbImage, str]:
+    """Return the figure's own raster and where it is from ("pdf" or "render").
+
+    A figure that is one picture with nothing painted over it is that picture's samples. Anything else is rendered at the
+    scale of its finest part, on that part's pixel grid.
+    """
+    lone = parts[0] if len(parts) == 1 and parts[0].page_box is not None and _same(parts[0].page_box, box) else None
+    if lone is not None and not _is_painted_over(page, box):
+        return lone.pixels, lone.pixels_from
+    large = [p for p in parts if p.page_box is not None and p.page_box.area >= 0.02 * box.area]
+    scales = [(p.pixels.shape[1] / p.page_box.width, p.pixels.shape[0] / p.page_box.height) for p in large if p.page_box]
+    sx, sy = max(scales, key=max) if scales else (DRAWING_PX_PER_PT, DRAWING_PX_PER_PT)
+    width, height = _render_shape(box, sx, sy, settings)
+    if lone is not None and lone.pixels.shape[0] * lone.pixels.shape[1] <= settings.max_render_px:
+        height, width = lone.pixels.shape[:2]
+    picture = page.render(box, width, height)
+    if lone is not None and picture.shape == lone.pixels.shape and _alike(picture, lone.pixels):
+        return lone.pixels, lone.pixels_from
+    return picture, "render"
+
+
+def _same(a: BoxPt, b: BoxPt) -> bool:
+    return max(abs(p - q) for p, q in zip(a.as_tuple(), b.as_tuple(), strict=True)) < 0.5
+
+
+def _is_painted_over(page: PdfPage, box: BoxPt) -> bool:
+    last = max((p.order for p in page.placements() if p.box.intersection_area(box) > 0), default=0)
+    inside = (box.x0 + 1, box.y0 + 1, box.x1 - 1, box.y1 - 1)
+
+    def meets(x0: float, y0: float, x1: float, y1: float) -> bool:
+        return x0 < inside[2] and x1 > inside[0] and y0 < inside[3] and y1 > inside[1]
+
+    first = min((p.order for p in page.placements() if p.box.intersection_area(box) > 0), default=last)
+    if any(m.order > first and meets(m.x0, m.y0, m.x1, m.y1) for m in page.marks()):
+        return True
+    return any(meets(*line.box.as_tuple()) for line in page.lines())
+
+
+def _alike(a: RgbImage, b: RgbImage) -> bool:
+    return int(cv2.absdiff(a, b).max()) <= SAME_LEVELS
+
+
+def prefer_media(picture: RgbImage, media: RgbImage) -> bool:
+    """Say whether the publisher's file shows the same picture as the PDF with clearly more detail.
+
+    Same: proportions within 4 % and a correlation of at least 0.92 of both, shrunk to 64 by 64 grey pixels. More detail: at
+    least 1.2 times as wide, and more than an enlargement of what the PDF has (something is lost when it is shrunk to the
+    PDF's size and enlarged again).
+    """
+    (h, w), (mh, mw) = picture.shape[:2], media.shape[:2]
+    if min(h, w, mh, mw) < 16 or abs((mw / mh) / (w / h) - 1) > 0.04 or mw < 1.2 * w:
+        return False
+    small = [cv2.resize(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), (64, 64), interpolation=cv2.INTER_AREA) for p in (picture, media)]
+    if correlation(*small) < 0.92:
+        return False
+    grey = cv2.cvtColor(media, cv2.COLOR_RGB2GRAY)
+    shrunk = cv2.resize(grey, (w, h), interpolation=cv2.INTER_AREA)
+    again = cv2.resize(shrunk, (mw, mh), interpolation=cv2.INTER_CUBIC)
+    lost = float(np.sqrt(np.mean((grey.astype(np.float32) - again.astype(np.float32)) ** 2)))
+    return lost >= 1.0
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:  # type: ignore[type-arg]
+    """Return the normalised cross-correlation of two grey pictures of one size, -1 to 1; 0 for a flat one."""
+    x, y = a.astype(np.float64) - a.mean(), b.astype(np.float64) - b.mean()
+    size = float(np.sqrt((x * x).sum() * (y * y).sum()))
+    return float((x * y).sum()) / size if size > 0 else 0.0
