@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import getpass
 import hashlib
+import logging
 import os
 import random
 import stat
@@ -29,6 +30,10 @@ REST_S = 1.05
 """Rest of a slot after an answer: the second of the rule and a margin for clocks that run unevenly."""
 
 _POLL_S = 0.02
+
+# at DEBUG it writes four lines for every look at a slot
+logging.getLogger("filelock").setLevel(logging.INFO)
+
 _BUSY = "busy"
 
 
