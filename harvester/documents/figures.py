@@ -377,8 +377,8 @@ def _build(
     images = [a.box for a in item.atoms if a.is_image]
     if item.region is not None:
         box = item.region
-    elif drawings and not images:
-        box = lettered_box(union_pt(drawings), view, item.caption[1] if item.caption else None)
+    elif sum(d.area for d in drawings) > sum(i.area for i in images):
+        box = lettered_box(union_pt(images + drawings), view, item.caption[1] if item.caption else None)
     else:
         box = union_pt(images + drawings)
     shown = view.shown(box)

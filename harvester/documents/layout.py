@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from harvester.documents.captions import Caption, TypeArea, displayed, is_table_caption, upright
 from harvester.documents.pdf import Mark, PdfPage, Placement, TextLine
@@ -164,60 +165,71 @@ def _drawing_atoms(
     lines: Sequence[tuple[BoxPt, TextLine]],
 ) -> list[Atom]:
     """Cluster paths on a grid of one point, so that the time does not depend on how many there are."""
-    if not marks:
-        return []
     texts = [(b.x0, b.y0, b.x1, b.y1) for b in (*captions, *running)]
     text_array = np.array(texts, np.float64).reshape(-1, 4)
     centres = np.stack([text_array[:, [0, 2]].mean(1), text_array[:, [1, 3]].mean(1)], 1)
-    kept: list[tuple[float, float, float, float]] = []
-    canvas = np.zeros((int(height) + 2, int(width) + 2), np.uint8)
+    kept: list[tuple[float, float, float, float, float]] = []
     for mark in marks:
+        if mark.is_white:
+            continue
         box = to_view(BoxPt(mark.x0, mark.y0, max(mark.x1, mark.x0 + 0.01), max(mark.y1, mark.y0 + 0.01)))
         x0, y0, x1, y1 = box.as_tuple()
-        if (x1 - x0) * (y1 - y0) > 0.6 * width * height:
-            continue
-        # Frames and backgrounds of text, and rules beside a caption, are furniture of the page.
+        # Backgrounds of the page, frames and backgrounds of its text are furniture.
         holds = (centres[:, 0] > x0 - 2) & (centres[:, 0] < x1 + 2) & (centres[:, 1] > y0) & (centres[:, 1] < y1)
-        if holds.any():
-            continue
-        if min(x1 - x0, y1 - y0) < 3 and _runs_beside(box, captions):
-            continue
-        kept.append((x0, y0, x1, y1))
-        cv2.rectangle(canvas, (int(x0), int(y0)), (int(x1), int(y1)), 255, -1)
-    if not kept:
-        return []
-    size = 2 * int(MARK_GAP_PT / 2) + 1
-    canvas = cv2.dilate(canvas, np.ones((size, size), np.uint8))
-    n, labels, _stats, _centroids = cv2.connectedComponentsWithStats(canvas, connectivity=8)
-    array = np.array(kept)
-    middle_x = np.clip(array[:, [0, 2]].mean(1), 0, canvas.shape[1] - 1).astype(int)
-    middle_y = np.clip(array[:, [1, 3]].mean(1), 0, canvas.shape[0] - 1).astype(int)
-    owner = labels[middle_y, middle_x]
+        if (x1 - x0) * (y1 - y0) <= 0.6 * width * height and not holds.any():
+            kept.append((x0, y0, x1, y1, mark.n_strokes))
+    array = np.array(kept).reshape(-1, 5)
+    shape = (int(height) + 2, int(width) + 2)
+    owner = _mark_clusters(array, shape)
+    array = array[~_is_frame_edge(array, owner, centres)]
+    owner = _mark_clusters(array, shape)
     tables = [b for b, ln in lines if is_table_caption(ln.text)]
     atoms = []
-    for label in range(1, n):
+    for label in np.unique(owner):
         mine = array[owner == label]
-        if len(mine) == 0:
-            continue
-        tall = (mine[:, 3] - mine[:, 1]) > 2.0
         x0, y0 = mine[:, :2].min(0)
-        x1, y1 = mine[:, 2:].max(0)
-        if not tall.any() or min(x1 - x0, y1 - y0) < SMALL_PT or len(mine) < 3:
+        x1, y1 = mine[:, 2:4].max(0)
+        only_rules = (mine[:, 3] - mine[:, 1] <= 2.0).all() or (mine[:, 2] - mine[:, 0] <= 2.0).all()
+        if only_rules or min(x1 - x0, y1 - y0) < SMALL_PT or mine[:, 4].sum() < 12:
             continue
         box = BoxPt(float(x0), float(y0), float(x1), float(y1))
-        over = next((a for a in images if _share_inside(box, _grown(a.box, 6.0)) > 0.9), None)
-        if over is not None or _is_table(box, tables):
+        if _is_table(box, tables) or any(_share_inside(box, _grown(a.box, 6.0)) > 0.9 for a in images):
             continue
         atoms.append(Atom(box, n_marks=len(mine)))
     return atoms
 
 
+def _mark_clusters(array: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.int64]:
+    """Return the cluster of each path, on a grid of one point so that the time does not grow with their number squared."""
+    canvas = np.zeros(shape, np.uint8)
+    for x0, y0, x1, y1, _ in array:
+        cv2.rectangle(canvas, (int(x0), int(y0)), (int(x1), int(y1)), 255, -1)
+    size = 2 * int(MARK_GAP_PT / 2) + 1
+    _n, labels = cv2.connectedComponents(cv2.dilate(canvas, np.ones((size, size), np.uint8)), connectivity=8)
+    middle_x = np.clip(array[:, [0, 2]].mean(1), 0, shape[1] - 1).astype(int)
+    middle_y = np.clip(array[:, [1, 3]].mean(1), 0, shape[0] - 1).astype(int)
+    return np.asarray(labels[middle_y, middle_x], np.int64)
+
+
+def _is_frame_edge(
+    array: NDArray[np.float64], owner: NDArray[np.int64], centres: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Mark the edges and corners of frames that enclose text, drawn side by side rather than as one rectangle."""
+    edges = np.zeros(len(array), np.bool_)
+    for label in np.unique(owner):
+        mine = owner == label
+        (x0, y0), (x1, y1) = array[mine, :2].min(0), array[mine, 2:4].max(0)
+        inside = (centres[:, 0] > x0) & (centres[:, 0] < x1) & (centres[:, 1] > y0) & (centres[:, 1] < y1)
+        if inside.any():
+            band = (
+                (array[:, 2] <= x0 + 7) | (array[:, 0] >= x1 - 7) | (array[:, 3] <= y0 + 7) | (array[:, 1] >= y1 - 7)
+            )
+            edges |= mine & band
+    return edges
+
+
 def _grown(box: BoxPt, by: float) -> BoxPt:
     return BoxPt(box.x0 - by, box.y0 - by, box.x1 + by, box.y1 + by)
-
-
-def _runs_beside(box: BoxPt, captions: Sequence[BoxPt]) -> bool:
-    return any(box.y0 < c.y1 - 1 and box.y1 > c.y0 + 1 and box.x0 < c.x1 + 30 and box.x1 > c.x0 - 30 for c in captions)
 
 
 def _is_table(box: BoxPt, tables: Sequence[BoxPt]) -> bool:

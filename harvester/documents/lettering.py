@@ -14,7 +14,7 @@ LETTER_REACH_PT = 25.0
 AXIS_GAP_PT = 14.0
 """How far from a plot its axis labels stand."""
 
-_PANEL_LETTER = re.compile(r"^\(?(?:[A-Za-z]|[ivxIVX]{1,4}|\d)[.)]?$")
+_PANEL_LETTER = re.compile(r"^\(?(?:[A-Za-z]|[ivx]{1,4})[.)]?$|^\(\w{1,3}\)$")
 
 
 def letters_near(lines: Sequence[TextLine], box: BoxPt) -> tuple[tuple[str, BoxPt], ...]:
@@ -29,7 +29,7 @@ def letters_near(lines: Sequence[TextLine], box: BoxPt) -> tuple[tuple[str, BoxP
 
 def lettered_box(box: BoxPt, view: PageView, caption: BoxPt | None) -> BoxPt:
     """Widen a drawing's box by the axis labels and legends that stand on or right beside it, panel letters left out."""
-    for _ in range(2):
+    for _ in range(3):
         grown = box
         for text_box, text in view.loose:
             if _PANEL_LETTER.match(text) or (caption is not None and text_box.intersection_area(caption) > 0):

@@ -74,13 +74,22 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A path or a shading: its visible bounds in displayed points and its painting order."""
+    """A path or a shading.
+
+    Attributes:
+        x0, y0, x1, y1: Its visible bounds in displayed points; a straight line has no height or no width.
+        order: Painting order among everything on the page.
+        n_strokes: How many straight or curved pieces a large path has (a whole plot may be one path); 1 for a small one.
+        is_white: A fill that can't be seen on paper, though it may hide what is under it.
+    """
 
     x0: float
     y0: float
     x1: float
     y1: float
     order: int
+    n_strokes: int = 1
+    is_white: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,74 @@ class TextLine:
     block: int
 
 
+LARGE_PT = 30.0
+"""Shorter side from which a path is looked at closely."""
+MAX_LOOKS = 3000
+
+
+class _Outline(mupdf.FzPathWalker2):  # type: ignore[misc]
+    """Counts the pieces of a path and keeps the corners of its straight ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("moveto", "lineto", "curveto", "closepath"):
+            getattr(self, f"use_virtual_{name}")()
+        self.points: list[tuple[float, float]] = []
+        self.n_lines = 0
+        self.n_curves = 0
+
+    def moveto(self, _ctx: Any, x: float, y: float) -> None:
+        self.points.append((x, y))
+
+    def lineto(self, _ctx: Any, x: float, y: float) -> None:
+        self.points.append((x, y))
+        self.n_lines += 1
+
+    def curveto(self, _ctx: Any, *_points: float) -> None:
+        self.n_curves += 1
+
+    def closepath(self, _ctx: Any) -> None:
+        return
+
+
+def _outline(path: Any) -> _Outline:
+    outline = _Outline()
+    mupdf.fz_walk_path(mupdf.FzPath(mupdf.ll_fz_keep_path(path)), outline, outline.m_internal)
+    return outline
+
+
+def _is_rectangle(path: Any, ctm: Any) -> bool:
+    """Whether a clip is an upright rectangle; publishers draw it with lines, which MuPDF's own test does not take for one."""
+    if mupdf.ll_fz_path_is_rect(path, ctm):
+        return True
+    if min(abs(ctm.a) + abs(ctm.d), abs(ctm.b) + abs(ctm.c)) > 1e-6:
+        return False
+    outline = _outline(path)
+    if outline.n_curves or not 4 <= len(outline.points) <= 6:
+        return False
+    xs, ys = [p[0] for p in outline.points], [p[1] for p in outline.points]
+    x_off = [min(x - min(xs), max(xs) - x) for x in xs]
+    y_off = [min(y - min(ys), max(ys) - y) for y in ys]
+    return max(x_off) <= 0.01 * (max(xs) - min(xs)) and max(y_off) <= 0.01 * (max(ys) - min(ys))
+
+
+_WHITE_FROM = 0.98
+
+
+def _is_white(colorspace: Any, color: Any, alpha: float) -> bool:
+    """Whether a fill is opaque white."""
+    if alpha < 1.0 or not colorspace:
+        return False
+    try:
+        parameters = mupdf.FzColorParams()
+        rgb = mupdf.ll_fz_convert_color(
+            colorspace, color, mupdf.FzColorspace(mupdf.FzColorspace.Fixed_RGB).m_internal, None, parameters.internal()
+        )
+        return min(rgb[:3]) >= _WHITE_FROM
+    except Exception:  # an odd colour space: then it is taken for a colour
+        return False
+
+
 class _Walker(mupdf.FzDevice2):  # type: ignore[misc]
     """Collects images and marks while MuPDF paints a page into nothing."""
 
@@ -119,6 +196,7 @@ class _Walker(mupdf.FzDevice2):  # type: ignore[misc]
         self.placements: list[Placement] = []
         self.marks: list[Mark] = []
         self.order = 0
+        self.looks = 0
         # (visible rectangle, whether what is drawn inside is drawn as it is)
         self.clips: list[tuple[Rect, bool]] = [(bounds, True)]
 
@@ -132,14 +210,22 @@ class _Walker(mupdf.FzDevice2):  # type: ignore[misc]
         if len(self.clips) > 1:
             self.clips.pop()
 
-    def _mark(self, rect: Any) -> None:
+    def _mark(self, rect: Any, path: Any = None, fill: Any = None) -> None:
         self.order += 1
         cx0, cy0, cx1, cy1 = self.clips[-1][0]
         x0, y0, x1, y1 = max(cx0, rect.x0), max(cy0, rect.y0), min(cx1, rect.x1), min(cy1, rect.y1)
-        if x1 >= x0 and y1 >= y0:
-            self.marks.append(Mark(x0, y0, x1, y1, self.order))
-            if len(self.marks) >= MAX_MARKS:
-                self.cookie.m_internal.abort = 1
+        if not (x1 >= x0 and y1 >= y0):
+            return
+        n_strokes, is_white = 1, False
+        if min(x1 - x0, y1 - y0) >= LARGE_PT and self.looks < MAX_LOOKS:
+            self.looks += 1
+            if path is not None:
+                outline = _outline(path)
+                n_strokes = max(1, outline.n_lines + outline.n_curves)
+            is_white = fill is not None and _is_white(*fill)
+        self.marks.append(Mark(x0, y0, x1, y1, self.order, n_strokes, is_white))
+        if len(self.marks) >= MAX_MARKS:
+            self.cookie.m_internal.abort = 1
 
     def _image(self, image: Any, m: Any, alpha: float, *, stencil: bool) -> None:
         self.order += 1
@@ -172,11 +258,13 @@ class _Walker(mupdf.FzDevice2):  # type: ignore[misc]
             )
         )
 
-    def fill_path(self, _ctx: Any, path: Any, _even_odd: Any, ctm: Any, *_rest: Any) -> None:
-        self._mark(mupdf.ll_fz_bound_path(path, None, ctm))
+    def fill_path(
+        self, _ctx: Any, path: Any, _even_odd: Any, ctm: Any, space: Any, color: Any, alpha: float, *_rest: Any
+    ) -> None:
+        self._mark(mupdf.ll_fz_bound_path(path, None, ctm), path, (space, color, alpha))
 
     def stroke_path(self, _ctx: Any, path: Any, stroke: Any, ctm: Any, *_rest: Any) -> None:
-        self._mark(mupdf.ll_fz_bound_path(path, stroke, ctm))
+        self._mark(mupdf.ll_fz_bound_path(path, stroke, ctm), path)
 
     def fill_shade(self, _ctx: Any, shade: Any, ctm: Any, *_rest: Any) -> None:
         self._mark(mupdf.ll_fz_bound_shade(shade, ctm))
@@ -188,7 +276,7 @@ class _Walker(mupdf.FzDevice2):  # type: ignore[misc]
         self._image(image, ctm, alpha, stencil=True)
 
     def clip_path(self, _ctx: Any, path: Any, _even_odd: Any, ctm: Any, *_rest: Any) -> None:
-        self._push(mupdf.ll_fz_bound_path(path, None, ctm), bool(mupdf.ll_fz_path_is_rect(path, ctm)))
+        self._push(mupdf.ll_fz_bound_path(path, None, ctm), _is_rectangle(path, ctm))
 
     def clip_stroke_path(self, _ctx: Any, path: Any, stroke: Any, ctm: Any, *_rest: Any) -> None:
         self._push(mupdf.ll_fz_bound_path(path, stroke, ctm), False)
