@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, RowMapping, delete, select, update
+from sqlalchemy import Connection, Engine, delete, select, update
 
 from db import models, queries
 from db.engine import READING
@@ -325,15 +325,15 @@ class Catalog:
         with self._reading() as connection:
             return count_funnel(connection)
 
-    def snapshots(self) -> Iterator[RowMapping]:
+    def snapshots(self) -> Iterator[dict[str, Any]]:
         """Yield the rows of the view `snapshots` by id; a few hundred in memory at a time."""
         with self._reading() as connection:
-            yield from queries.stream_snapshots(connection)
+            yield from map(dict, queries.stream_snapshots(connection))
 
-    def rows(self, query: str, **values: Any) -> list[RowMapping]:
+    def rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
         """Return the rows of one SELECT, for what is small enough to hold."""
         with self._reading() as connection:
-            return queries.select_rows(connection, query, **values)
+            return [dict(row) for row in queries.select_rows(connection, query, **values)]
 
     def integrity_problems(self) -> list[str]:
         """Return what the database itself finds wrong, a sentence each; nothing for databases that do not say."""

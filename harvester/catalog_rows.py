@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,9 @@ from harvester.records import (
 )
 
 Row = Mapping[str, Any] | RowMapping
+
+SNAPSHOT_PATH = re.compile(r"snapshots/([0-9a-f]{2})/(\1[0-9a-f]{62})\.png")
+"""Where a snapshot may lie; a catalog that says anything else is not believed. Group 2 is the hash."""
 
 _WIDER = 2.576 / 1.645
 """Half width of a normal 99 % interval over that of a 90 % one."""

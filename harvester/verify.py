@@ -8,18 +8,17 @@ it does not know.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from harvester.catalog import Catalog
+from harvester.catalog_rows import SNAPSHOT_PATH
 from harvester.names import is_article_id, is_plain_file_name
 
 ProblemKind = Literal["missing", "damaged", "orphan", "leftover", "database"]
 
-SNAPSHOT_PATH = re.compile(r"snapshots/([0-9a-f]{2})/(\1[0-9a-f]{62})\.png")
 _LEFTOVER_SUFFIXES = (".part", ".etag")
 
 
@@ -65,7 +64,9 @@ class VerifyReport:
         lines = []
         for problem in self.problems:
             after = f" [{problem.repaired}]" if problem.repaired else ""
-            lines.append(f"{problem.kind:<8}  {problem.path}  {problem.detail}{after}")
+            # a name on disk or in a foreign catalog may hold what a terminal obeys
+            path = "".join(c if c.isprintable() else "?" for c in problem.path)
+            lines.append(f"{problem.kind:<8}  {path}  {problem.detail}{after}")
         found = f"{len(self.problems):,} problems" if self.problems else "all as the catalog says"
         lines.append(f"{self.n_files:,} files, {self.n_bytes / 1e6:,.1f} MB checked: {found}.")
         return "\n".join(lines)
