@@ -199,7 +199,13 @@ def _reach(lines: Sequence[TextLine], at: int) -> list[int]:
         if line.turn != first.turn:
             continue
         here = upright(line.box, line.turn, 0, 0)
-        same_row = abs(here.y1 - last.y1) < 0.5 * first.size_pt and -2 < here.x0 - last.x1 < 3 * first.size_pt
+        # Beside a caption may stand the caption of the next figure: only its own block goes on in the same row.
+        same_row = (
+            line.block == lines[reach[-1]].block
+            and abs(here.y1 - last.y1) < 0.5 * first.size_pt
+            and -2 < here.x0 - last.x1 < 3 * first.size_pt
+            and not _LABEL.match(line.text)
+        )
         below = -0.6 * first.size_pt < here.y0 - last.y1 < 0.75 * first.size_pt
         overlap = min(here.x1, box.x1) - max(here.x0, box.x0)
         aligned = overlap > 0 and here.x0 > box.x0 - 1.5 * first.size_pt

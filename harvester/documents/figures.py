@@ -154,14 +154,15 @@ def _locate(
                 by_page[caption.page_index].append(caption)
     views = [view_page(pages[index], by_page.get(index, []), area) for index in readable]
     assignments, below = _assign_all(views, settings.min_figure_pt)
-    found = [_choose(f, c, views, assignments) for f, c in zip(wanted, accepted, strict=True)]
-    extras = _continued(found, accepted, views, assignments)
-    used = {id(a) for item in [*found, *extras] for a in item.atoms}
+    used: set[int] = set()
+    found = [_choose(f, c, views, assignments, used) for f, c in zip(wanted, accepted, strict=True)]
+    extras = _continued(found, accepted, views, assignments, used)
     _take_next_page(found, views, used, settings.min_figure_pt)
     _take_in_order(found, views, used, settings.min_figure_pt)
     _take_region(found, views, area, settings.min_figure_pt, below=below)
     rest = [(v, a) for v in views for a in v.atoms if id(a) not in used and a.short_side >= settings.min_figure_pt]
     if not announced:
+        found = [item for item in found if item.view is not None]  # a sentence that begins with a label is no loss
         extras += _uncaptioned(rest, views, any_captions=bool(wanted), used=used)
     for number, (view, atom) in enumerate(((v, a) for v, a in rest if id(a) not in used), 1):
         if not atom.is_image:
@@ -236,9 +237,13 @@ def _assign_all(views: Sequence[PageView], min_pt: float) -> tuple[list[Assignme
 
 
 def _choose(
-    text: FigureText, candidates: Sequence[Caption], views: Sequence[PageView], assignments: Sequence[Assignment]
+    text: FigureText,
+    candidates: Sequence[Caption],
+    views: Sequence[PageView],
+    assignments: Sequence[Assignment],
+    used: set[int],
 ) -> _Found:
-    """Take the likeliest caption that has pictures; failing that the likeliest of all."""
+    """Take the likeliest caption that has pictures no figure has yet; failing that the likeliest of all."""
     place = _places(views)
     first: _Found | None = None
     for caption in candidates:
@@ -246,14 +251,13 @@ def _choose(
         if where is None:
             continue
         view_at, position = where
-        atoms = assignments[view_at][position]
-        item = _Found(text, views[view_at], views[view_at].captions[position], list(atoms))
+        atoms = [a for a in assignments[view_at][position] if id(a) not in used]
+        item = _Found(text, views[view_at], views[view_at].captions[position], atoms)
         if atoms:
+            used.update(map(id, atoms))
             return item
         first = first or item
-    if first is None:
-        return _Found(text)
-    return _Found(text, None, first.caption, [], None) if first.view is None else first
+    return first or _Found(text)
 
 
 def _places(views: Sequence[PageView]) -> dict[int, tuple[int, int]]:
@@ -265,6 +269,7 @@ def _continued(
     accepted: Sequence[Sequence[Caption]],
     views: Sequence[PageView],
     assignments: Sequence[Assignment],
+    used: set[int],
 ) -> list[_Found]:
     """Return the further pages of figures that run over several, each with the figure's own label and caption."""
     place = _places(views)
@@ -274,8 +279,9 @@ def _continued(
             where = place.get(id(caption))
             if where is None or (item.caption and item.caption[0] is caption) or not _CONTINUED.match(caption.text):
                 continue
-            atoms = assignments[where[0]][where[1]]
+            atoms = [a for a in assignments[where[0]][where[1]] if id(a) not in used]
             if atoms and item.atoms:
+                used.update(map(id, atoms))
                 view = views[where[0]]
                 extras.append(_Found(item.text, view, view.captions[where[1]], list(atoms), is_extra=True))
     return extras
@@ -404,7 +410,7 @@ def _build(
         pixels=pixels,
         pixels_from=pixels_from,
         parts=tuple(parts),
-        letters=letters_near(page.lines(), shown),
+        letters=letters_near(page.lone_words(), shown),
     )
 
 

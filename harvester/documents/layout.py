@@ -89,7 +89,7 @@ def view_page(page: PdfPage, captions: Sequence[Caption], area: TypeArea) -> Pag
     walls = [b for b, ln in outside if is_table_caption(ln.text)] + running
     body = set(map(id, running))
     loose = [(b, ln.text) for b, ln in outside if id(b) not in body and not is_table_caption(ln.text)]
-    images = _image_atoms(page, to_view)
+    images = [a for a in _image_atoms(page, to_view) if sum(_share_inside(b, a.box) > 0.9 for b in running) < 3]
     drawings = _drawing_atoms(page.marks(), to_view, width, height, [c for _, c in shown], running, images, lines)
     return PageView(page.number - 1, turn, width, height, images + drawings, shown, walls, loose)
 

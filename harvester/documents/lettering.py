@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 
 from harvester.documents.layout import PageView
-from harvester.documents.pdf import TextLine
 from harvester.geometry import BoxPt
 
 LETTER_REACH_PT = 25.0
@@ -17,14 +16,17 @@ AXIS_GAP_PT = 14.0
 _PANEL_LETTER = re.compile(r"^\(?(?:[A-Za-z]|[ivx]{1,4})[.)]?$|^\(\w{1,3}\)$")
 
 
-def letters_near(lines: Sequence[TextLine], box: BoxPt) -> tuple[tuple[str, BoxPt], ...]:
-    """Return texts of up to four characters (or a letter in brackets) on or near a figure, in the order of the page."""
-    near = []
-    for line in lines:
-        text = line.text.strip()
-        if (len(text) <= 4 or re.fullmatch(r"\(\w{1,4}\)\.?", text)) and line.box.gap(box) <= LETTER_REACH_PT:
-            near.append((text, line.box))
-    return tuple(near)
+def letters_near(words: Sequence[tuple[str, BoxPt]], box: BoxPt) -> tuple[tuple[str, BoxPt], ...]:
+    """Return words of up to four characters (or a letter in brackets) on or near a figure, in the order of the page.
+
+    Args:
+        words: Words that stand alone, see `PdfPage.lone_words`.
+    """
+    return tuple(
+        (text, where)
+        for text, where in words
+        if (len(text) <= 4 or re.fullmatch(r"\(\w{1,4}\)\.?", text)) and where.gap(box) <= LETTER_REACH_PT
+    )
 
 
 def lettered_box(box: BoxPt, view: PageView, caption: BoxPt | None) -> BoxPt:

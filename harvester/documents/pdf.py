@@ -394,12 +394,32 @@ class PdfPage:
             self._lines = list(self._read_lines())
         return self._lines
 
-    def _read_lines(self) -> Iterator[TextLine]:
+    def _text_page(self) -> Any:
         options = mupdf.FzStextOptions()
         options.flags = mupdf.FZ_STEXT_PRESERVE_WHITESPACE | mupdf.FZ_STEXT_MEDIABOX_CLIP
+        return pymupdf.TextPage(mupdf.FzStextPage(self._list, options))
+
+    def lone_words(self) -> list[tuple[str, BoxPt]]:
+        """Return the words that have no neighbour in their line: panel letters, ticks of an axis."""
         try:
-            stext = mupdf.FzStextPage(self._list, options)
-            blocks = pymupdf.TextPage(stext).extractDICT(sort=False)["blocks"]
+            words = self._text_page().extractWORDS()
+        except Exception:  # a page whose text can't be read still has pictures
+            return []
+        ox, oy = self._origin
+        lone = []
+        for i, (x0, y0, x1, y1, text, block, line, _n) in enumerate(words):
+            gap = 0.9 * min(x1 - x0, y1 - y0) + 3
+            beside = [w for w in (words[i - 1] if i else None, words[i + 1] if i + 1 < len(words) else None) if w]
+            near = any(
+                w[5] == block and w[6] == line and max(w[0] - x1, x0 - w[2], w[1] - y1, y0 - w[3]) < gap for w in beside
+            )
+            if not near and x0 < x1 and y0 < y1:
+                lone.append((text, BoxPt(x0 - ox, y0 - oy, x1 - ox, y1 - oy)))
+        return lone
+
+    def _read_lines(self) -> Iterator[TextLine]:
+        try:
+            blocks = self._text_page().extractDICT(sort=False)["blocks"]
         except Exception:  # a page whose text can't be read still has pictures
             return
         ox, oy = self._origin
