@@ -1,7 +1,7 @@
 """A dozen drawn articles with what is true of them: which panels are H&E, where they are, how large their pixels are.
 
 Between them they have what real articles have: pictures stored one by one, as one raster, in strips, in tiles, in four
-inks; letters in pixels and as text; a caption a page away; licences that forbid; a retraction, two versions, no PDF at all.
+inks; letters in pixels and as text; a caption a page away; licences that forbid; a retraction, two versions, no PDF.
 """
 
 from __future__ import annotations
@@ -292,8 +292,8 @@ _TEXT = (
 )
 _FILLER = (
     "Sections are laid out in micrometres, coloured in optical density with the stain vectors of haematoxylin and "
-    "eosin, and averaged down to the pixels of a camera. Nuclei measure six to eleven micrometres and red cells seven. Glands "
-    "stand about a tenth of a millimetre apart. Between them run fibres with thin nuclei along their course, small "
+    "eosin, and averaged down to the pixels of a camera. Nuclei measure six to eleven micrometres and red cells seven. "
+    "Glands stand about a tenth of a millimetre apart. Between them run fibres with thin nuclei along their course, small "
     "vessels, and round cells. At low magnification the edge of the section comes into view. "
 )
 

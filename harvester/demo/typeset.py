@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Literal
 
 import cv2
-import pymupdf
 import numpy as np
+import pymupdf
 from PIL import Image, ImageDraw, ImageFont
 
 from harvester.geometry import BoxPt, BoxPx, RgbImage
@@ -99,7 +99,12 @@ def encode_jpeg(pixels: RgbImage, *, quality: int = 92, cmyk: bool = False) -> b
     """Return a JPEG; with `cmyk` in the four inks of a printer, as some publishers store their figures."""
     image = Image.fromarray(pixels)
     stream = io.BytesIO()
-    (image.convert("CMYK") if cmyk else image).save(stream, "JPEG", quality=quality, subsampling=0)
+    if cmyk:
+        # through the colour profile: the plain formula of Pillow comes back visibly browner
+        rgb = pymupdf.Pixmap(pymupdf.csRGB, image.width, image.height, image.tobytes(), False)
+        inks = pymupdf.Pixmap(pymupdf.csCMYK, rgb)
+        image = Image.frombytes("CMYK", image.size, inks.samples)
+    image.save(stream, "JPEG", quality=quality, subsampling=0)
     return stream.getvalue()
 
 
