@@ -40,7 +40,7 @@ def dataset_card(contents: Contents) -> str:
     lines += [
         f"{counts['n_rows']:,} regions of H&E histology cropped from figures of open-access articles or from files of"
         " the person who made the harvest, each with the size of its pixels in µm, where that number comes from, and"
-        " the source and licence of the image. Pixels are as published, never resampled. Made with histology-harvester.",
+        " the source and licence of the image. Pixels are as published, never resampled.",
         "",
         "Each image has its own licence: see `licence_code`, `licence_url` and `citation` of its row, and"
         " `ATTRIBUTION.csv`. Who passes an image on has to pass these on with it. Every image is a crop of the figure"
@@ -99,7 +99,7 @@ def _models(models: Sequence[Mapping[str, Any]]) -> list[str]:
         numbers = list(_numbers(_measured(model["card"])))
         if numbers:
             lines += [
-                "Measured when the model was made, on images it was not trained on as its card in `models.json` says:",
+                "As measured by its makers; `models.json` says on what:",
                 "",
                 *_table(("measure", "value"), numbers[:MAX_NUMBERS]),
             ]

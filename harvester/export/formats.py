@@ -1,8 +1,8 @@
 """How a data set lies on disk: one writer a format, each fed one record at a time.
 
 Every format has `snapshots.csv` (all columns) and `ATTRIBUTION.csv` (the credit of every image). `csv` keeps the images
-in `images/`; `imagefolder` in `SPLIT/KIND/`, with a `metadata.jsonl` in each split as Hugging Face datasets reads it, while
-torchvision's ImageFolder finds the kind as the class.
+in `images/`; `imagefolder` in `SPLIT/KIND/`, with a `metadata.jsonl` in each split as Hugging Face datasets reads it,
+while torchvision's ImageFolder finds the kind as the class.
 """
 
 from __future__ import annotations
