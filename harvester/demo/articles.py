@@ -188,12 +188,12 @@ PLAN: tuple[_Article, ...] = (
         (_Figure(f"Lymph node, {_HE}, ×40.", (_Panel("lymph_node", "", 2.5, 500),), "tiles", "none", 1, (1200, 800)),),
     ),
     _Article(
-        "fat at low magnification",
+        "breast at low magnification",
         "CC BY-NC-SA",
         (
             _Figure(
-                f"Fat tissue, {_HE}.",
-                (_Panel("fat", "×25", 4.0, 500), _Panel("fat", "×100", 1.0, 100)),
+                f"Fibrous and fat tissue of the breast, {_HE}.",
+                (_Panel("breast", "×25", 4.0, 500), _Panel("breast", "×100", 1.0, 100)),
                 letters="above",
                 size=(620, 480),
             ),
@@ -293,8 +293,8 @@ _TEXT = (
 _FILLER = (
     "Sections are laid out in micrometres, coloured in optical density with the stain vectors of haematoxylin and "
     "eosin, and averaged down to the pixels of a camera. Nuclei measure six to eleven micrometres and red cells seven. "
-    "Glands stand about a tenth of a millimetre apart. Between them run fibres with thin nuclei along their course, small "
-    "vessels, and round cells. At low magnification the edge of the section comes into view. "
+    "Glands stand about a tenth of a millimetre apart. Between them run fibres with thin nuclei along their course, "
+    "small vessels, and round cells. At low magnification the edge of the section comes into view. "
 )
 
 

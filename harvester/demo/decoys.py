@@ -33,8 +33,8 @@ def _ihc(width: int, height: int, rng: np.random.Generator) -> RgbImage:
 
 def _pas(width: int, height: int, rng: np.random.Generator) -> RgbImage:
     section, finer, margin = draw_section("colon", 0.5, width, height, int(rng.integers(1 << 30)))
-    mucin = np.clip(section.eosin * 1.5 + 0.2 * section.noise(6), 0, 1) ** 2
-    pigments = {"haematoxylin": section.haematoxylin * 0.45, "schiff": 1.8 * mucin + 0.05}
+    mucin = np.clip(section.eosin * 2.2 + 0.15 * section.noise(5) - 0.15, 0, 1) ** 2
+    pigments = {"haematoxylin": section.haematoxylin * 0.3, "schiff": 1.3 * mucin + 0.02}
     return develop(pigments, section.um, finer, margin, section.rng)
 
 

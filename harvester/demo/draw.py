@@ -24,7 +24,7 @@ _UNIT = {
     "blood": (0.14, 0.78, 0.61),
     # Ruifrok and Johnston (2001)
     "dab": (0.27, 0.57, 0.78),
-    "schiff": (0.18, 0.93, 0.32),
+    "schiff": (0.175, 0.973, 0.153),
 }
 _SPREAD = {"haematoxylin": (0.04, 0.03, 0.08), "eosin": (0.10, 0.03, 0.11)}
 _LITTLE = (0.03, 0.03, 0.03)
@@ -56,7 +56,7 @@ RECIPES: Mapping[str, tuple[tuple[Layer, float], ...]] = MappingProxyType(
         "carcinoma": ((tissue.sheet, 1.0), (_fibrous, 0.2), (tissue.lymphoid, -0.9)),
         "muscle": ((_muscle, 1.4), (_fibrous, 0.1)),
         "lymph_node": ((tissue.lymphoid, 2.0), (_fibrous, -0.9)),
-        "fat": ((tissue.fat, 1.0), (_fibrous, 0.2)),
+        "breast": ((_fibrous, 0.8), (tissue.fat, 0.6)),
     }
 )
 """Tissues by name: their layers, each with how readily it takes its place (the first one holds the middle)."""
