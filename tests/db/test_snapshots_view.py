@@ -10,18 +10,19 @@ from sqlalchemy import create_engine, insert
 from db import models
 from db.models import table
 from harvester.catalog import Catalog
-from tests.harvester.small_harvest import add_article, make_estimate, save_model
+from tests.harvester.small_harvest import add_article, make_estimate, open_blank, save_model
 
 CONTRACT = """
 snapshot_id panel_id figure_id article_id pmcid licence_code licence_url citation figure_label panel_label caption kind
 he_score image_path image_sha256 width_px height_px model_id image_mpp_um image_mpp_lo_um image_mpp_hi_um
-image_abstained bar_mpp_um stated_x objective_x mpp_um mpp_lo_um mpp_hi_um magnification_x magnification_source agreement
+image_abstained bar_mpp_um stated_x objective_x mpp_um mpp_lo_um mpp_hi_um magnification_x magnification_source
+agreement
 """.split()  # noqa: SIM905 reads like the contract
 
 
 @pytest.fixture
 def catalog(tmp_path: Path):
-    with Catalog.open(tmp_path, create=True) as catalog:
+    with open_blank(tmp_path) as catalog:
         yield catalog
 
 

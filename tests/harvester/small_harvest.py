@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,20 @@ from harvester.records import (
 )
 
 MODEL = "hagnifinder@0123456789ab"
+
+
+@cache
+def _blank() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        Catalog.open(Path(folder), create=True).close()
+        return (Path(folder) / "catalog.db").read_bytes()
+
+
+def open_blank(root: Path) -> Catalog:
+    """Open a new, empty catalog; a copy of one that was made once, as running the migrations takes a while."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "catalog.db").write_bytes(_blank())
+    return Catalog.open(root)
 
 
 def make_article(number: int = 1, **values: object) -> Article:
