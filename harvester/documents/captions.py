@@ -136,7 +136,10 @@ def find_captions(page_index: int, lines: Sequence[TextLine], area: TypeArea) ->
         first = text[:1]
         manner += 1 if first.isupper() or first in "(\"'“[" or first.isdigit() else -2
         manner += int(line.is_bold) + int(line.size_pt < area.size_pt - 0.4)
-        manner += int(at == 0 or lines[at - 1].block != line.block)
+        if at == 0 or lines[at - 1].block != line.block:
+            manner += 1
+        elif lines[at - 1].box.width > 0.7 * area.width_pt and not line.is_bold:
+            manner -= 2  # a sentence of a paragraph that happens to begin its line
         found.append(
             Caption(
                 page_index, *parsed, label=" ".join(match.group().split()), text=" ".join(text.split()),

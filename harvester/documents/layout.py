@@ -23,6 +23,8 @@ IMAGE_GAP_PT = 8.0
 MARK_GAP_PT = 8.0
 SMALL_PT = 12.0
 """Shorter side below which a cluster is an ornament or a line of text set as a picture."""
+TEXT_LINES = 6
+"""A picture under this many long lines of text is their background."""
 BESIDE_PT = 40.0
 """How far a panel may stand from the others of its row."""
 
@@ -89,7 +91,10 @@ def view_page(page: PdfPage, captions: Sequence[Caption], area: TypeArea) -> Pag
     walls = [b for b, ln in outside if is_table_caption(ln.text)] + running
     body = set(map(id, running))
     loose = [(b, ln.text) for b, ln in outside if id(b) not in body and not is_table_caption(ln.text)]
-    images = [a for a in _image_atoms(page, to_view) if sum(_share_inside(b, a.box) > 0.9 for b in running) < 3]
+    long_lines = [b for b, ln in lines if len(ln.text) >= 30]
+    images = [
+        a for a in _image_atoms(page, to_view) if sum(_share_inside(b, a.box) > 0.9 for b in long_lines) < TEXT_LINES
+    ]
     drawings = _drawing_atoms(page.marks(), to_view, width, height, [c for _, c in shown], running, images, lines)
     return PageView(page.number - 1, turn, width, height, images + drawings, shown, walls, loose)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from harvester.documents.pdf import PdfPage, Placement, visible_samples
 from harvester.geometry import BoxPt, RgbImage
@@ -173,27 +174,35 @@ def _alike(a: RgbImage, b: RgbImage) -> bool:
     return int(cv2.absdiff(a, b).max()) <= SAME_LEVELS
 
 
+MORE_DETAIL = 0.47
+"""Detail finer than the PDF's samples over detail just coarser. Micrographs enlarged by the usual filters stay below 0.45,
+true ones of 1.3 to 2 times the size mostly reach 0.5 to 0.85."""
+
+
 def prefer_media(picture: RgbImage, media: RgbImage) -> bool:
     """Say whether the publisher's file shows the same picture as the PDF with clearly more detail.
 
     Same: proportions within 4 % and a correlation of at least 0.92 of both, shrunk to 64 by 64 grey pixels. More detail: at
-    least 1.2 times as wide, and more than an enlargement of what the PDF has (something is lost when it is shrunk to the
-    PDF's size and enlarged again).
+    least 1.2 times as wide, and no mere enlargement.
     """
     (h, w), (mh, mw) = picture.shape[:2], media.shape[:2]
     if min(h, w, mh, mw) < 16 or abs((mw / mh) / (w / h) - 1) > 0.04 or mw < 1.2 * w:
         return False
-    small = [cv2.resize(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), (64, 64), interpolation=cv2.INTER_AREA) for p in (picture, media)]
+    grey = cv2.cvtColor(media, cv2.COLOR_RGB2GRAY)
+    small = [cv2.resize(p, (64, 64), interpolation=cv2.INTER_AREA) for p in (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), grey)]
     if correlation(*small) < 0.92:
         return False
-    grey = cv2.cvtColor(media, cv2.COLOR_RGB2GRAY)
-    shrunk = cv2.resize(grey, (w, h), interpolation=cv2.INTER_AREA)
-    again = cv2.resize(shrunk, (mw, mh), interpolation=cv2.INTER_CUBIC)
-    lost = float(np.sqrt(np.mean((grey.astype(np.float32) - again.astype(np.float32)) ** 2)))
-    return lost >= 1.0
+
+    def blurred(width: int, height: int) -> NDArray[np.float32]:
+        shrunk = cv2.resize(grey.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+        return np.asarray(cv2.resize(shrunk, (mw, mh), interpolation=cv2.INTER_CUBIC), np.float32)
+
+    as_pdf, coarser = blurred(w, h), blurred(max(1, w // 2), max(1, h // 2))
+    finer = float(np.sqrt(np.mean((grey - as_pdf) ** 2)))
+    return finer >= 1.0 and finer >= MORE_DETAIL * float(np.sqrt(np.mean((as_pdf - coarser) ** 2)))
 
 
-def correlation(a: np.ndarray, b: np.ndarray) -> float:  # type: ignore[type-arg]
+def correlation(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     """Return the normalised cross-correlation of two grey pictures of one size, -1 to 1; 0 for a flat one."""
     x, y = a.astype(np.float64) - a.mean(), b.astype(np.float64) - b.mean()
     size = float(np.sqrt((x * x).sum() * (y * y).sum()))
