@@ -153,6 +153,13 @@ class Catalog:
             for item in skips:
                 _upsert_skip(connection, item)
 
+    def replace_fetch_skips(self, subject_id: str, skips: Iterable[Skip]) -> None:
+        """Store why a subject was not fetched, in the place of all that was said of its search and fetch before."""
+        skip = table(models.Skip)
+        scope = (skip.c.subject_id == subject_id) & skip.c.stage.in_(queries.FETCH_STAGES)
+        with self._writing() as connection:
+            sync_rows(connection, skip, [skip_values(item) for item in skips], scope)
+
     def load_article(self, article_id: str) -> Article:
         """Return an article as stored.
 
