@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from pathlib import PurePosixPath
 
 _ARTICLE_ID = re.compile(r"(?:PMC[1-9][0-9]{0,11}\.[1-9][0-9]{0,3}|local-[0-9a-f]{8,64})")
 _PMCID = re.compile(r"PMC[1-9][0-9]{0,11}")
 _VERSIONED = re.compile(r"(PMC[1-9][0-9]{0,11})(?:\.([1-9][0-9]{0,3}))?")
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".webp"})
 
 MAX_NAME_BYTES = 240
 """File systems take 255 bytes; the rest is for the suffixes of a file that is still under way."""
@@ -45,3 +48,8 @@ def is_plain_file_name(name: str) -> bool:
     if any(unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} for c in name):
         return False
     return len(name.encode()) <= MAX_NAME_BYTES
+
+
+def is_image_name(name: str) -> bool:
+    """Return whether a name ends like a picture that is looked at."""
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES

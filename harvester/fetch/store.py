@@ -19,12 +19,11 @@ from typing import IO
 from filelock import FileLock, Timeout
 
 from harvester.errors import DamagedFile, FetchError, MalformedArticle, UsageError
-from harvester.names import is_article_id, is_plain_file_name
+from harvester.names import is_article_id, is_image_name, is_plain_file_name
 from harvester.records import Asset, AssetRef, AssetRole
 
 _CHUNK = 1 << 20
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".webp"})
 _IMAGE_MAGIC = (
     b"\xff\xd8\xff",
     b"\x89PNG\r\n\x1a\n",
@@ -83,7 +82,7 @@ def kind_problem(role: AssetRole, name: str, head: bytes) -> str | None:
         return None if is_xml and not looks_like_html(head) else "not_xml"
     if role == "json":
         return None if text.startswith((b"{", b"[")) else "not_json"
-    if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+    if is_image_name(name):
         is_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
         return None if is_webp or head.startswith(_IMAGE_MAGIC) else "not_an_image"
     return None
