@@ -89,7 +89,7 @@ def extract_figures(
 
     Returns:
         Figures in the order of the article, and what was left out: "figure_not_found" (announced, on no page),
-        "no_caption" (a picture that is no figure of the article), "page_damaged".
+        "no_caption" (a picture that is no figure of the article), "pdf_damaged" (a page), "image_too_large".
 
     Raises:
         MalformedArticle: when the PDF can't be read at all; see `read_document`.
@@ -113,7 +113,7 @@ def extract_figures(
                 try:
                     figure = _build(figure_id, item, pages[item.view.index], media, settings)
                 except MalformedArticle as error:
-                    skips.append(Skip(figure_id, article_id, "documents", "page_damaged", str(error)))
+                    skips.append(Skip(figure_id, article_id, "documents", error.reason, str(error)))
                     continue
                 document.forget_pages()
             if figure is not None:
@@ -138,7 +138,7 @@ def _locate(
             pages[index].placements()
             readable.append(index)
         except MalformedArticle as error:
-            skips.append(Skip(f"{article_id}/page{index + 1}", article_id, "documents", "page_damaged", str(error)))
+            skips.append(Skip(f"{article_id}/page{index + 1}", article_id, "documents", error.reason, str(error)))
     lines = {index: pages[index].lines() for index in readable}
     area = measure_type_area(list(lines.values()))
     captions = {index: find_captions(index, lines[index], area) for index in readable}

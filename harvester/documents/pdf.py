@@ -470,8 +470,16 @@ class PdfPage:
         """Paint a part of the page so that `box` fills exactly (height_px, width_px); (H, W, 3) uint8 on white.
 
         Raises:
-            MalformedArticle: when MuPDF can't paint it.
+            MalformedArticle: "image_too_large" when an image in it passes `max_raster_px`, "pdf_damaged" when MuPDF can't
+                paint it.
         """
+        for placement in self.placements():
+            n_px = placement.width_px * placement.height_px
+            if n_px > self._settings.max_raster_px and placement.box.intersection_area(box) > 0:
+                raise MalformedArticle(
+                    f"An image of {placement.width_px:,} by {placement.height_px:,} pixels on page {self.number} is too large.",
+                    "image_too_large",
+                )
         sx, sy = width_px / box.width, height_px / box.height
         matrix = mupdf.FzMatrix(sx, 0, 0, sy, -(box.x0 + self._origin[0]) * sx, -(box.y0 + self._origin[1]) * sy)
         try:
@@ -479,9 +487,8 @@ class PdfPage:
             pixmap = mupdf.fz_new_pixmap_with_bbox(mupdf.fz_device_rgb(), area, mupdf.FzSeparations(), 0)
             mupdf.fz_clear_pixmap_with_value(pixmap, 255)
             device = mupdf.fz_new_draw_device(matrix, pixmap)
-            mupdf.fz_run_display_list(
-                self._list, device, mupdf.FzMatrix(), mupdf.FzRect(mupdf.FzRect.Fixed_INFINITE), mupdf.FzCookie()
-            )
+            seen = mupdf.FzRect(0, 0, width_px, height_px)
+            mupdf.fz_run_display_list(self._list, device, mupdf.FzMatrix(), seen, mupdf.FzCookie())
             mupdf.fz_close_device(device)
             return _samples(pixmap).copy()
         except Exception as error:
