@@ -5,6 +5,7 @@ The same catalog and the same request give the same bytes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections import Counter
@@ -90,7 +91,9 @@ def export_dataset(
         sources: set[str] = set()
         with open_writer(request.format, folder) as writer:
             for row, picture in _select(catalog, request, summary, tick):
-                writer.add(export_row(row, split_of(split_key(row))), picture)
+                record = export_row(row, split_of(split_key(row)))
+                record["image_sha256"] = hashlib.sha256(picture).hexdigest()
+                writer.add(record, picture)
                 sources.add(row["source"])
                 if row["model_id"]:
                     models.add(row["model_id"])
