@@ -192,7 +192,7 @@ def displayed(box: BoxPt, turn: int, width_pt: float, height_pt: float) -> BoxPt
 
 
 def _reach(lines: Sequence[TextLine], at: int) -> list[int]:
-    """Return the lines of the caption that begins at a line: those that follow it closely in the same column and size."""
+    """Return the lines of the caption that begins at a line: those close below it in the same column and size."""
     first = lines[at]
     # Only differences matter here, so the page is taken as 0 by 0.
     box = upright(first.box, first.turn, 0, 0)

@@ -26,10 +26,15 @@ _RIGHTS = re.compile(
     r"|\bwith(?: kind)? permission\b|\b(?:by )?courtesy\b|\bpermission (?:of|from|by)\b|©|\bcopyright\b",
     re.IGNORECASE,
 )
-# "Tissue was taken from", "modified by" are methods, not rights: these verbs count only beside a source or a permission.
-_METHOD = re.compile(r"\b(?:taken|modified)\b(?![^.;]{0,120}\b(?:permission|courtesy|copyright|reference|\[\d|et al))", re.I)
+# "Tissue was taken from", "modified by" are methods: these verbs count only beside a source or a permission.
+_METHOD = re.compile(
+    r"\b(?:taken|modified)\b(?![^.;]{0,120}\b(?:permission|courtesy|copyright|reference|\[\d|et al))", re.IGNORECASE
+)
+_SENTENCE_END = re.compile(r"(?<=[.;])(?<!Dr\.)(?<!Prof\.)(?<!Mr\.)(?<!Ms\.)(?<!\b[A-Z]\.)\s+(?=[A-Z(©])")
 
-_CC_LINK = re.compile(r"(?:https?:)?//(?:www\.|web\.)?creativecommons\.org/[a-z]+/[a-z-]+(?:/\d\.\d)?[^\s\"'<>)]*", re.I)
+_CC_LINK = re.compile(
+    r"(?:https?:)?//(?:www\.|web\.)?creativecommons\.org/[a-z]+/[a-z-]+(?:/\d\.\d)?[^\s\"'<>)]*", re.IGNORECASE
+)
 _CC_PROSE = re.compile(
     r"creative commons\s+(?:cc[\s-]*)?(?P<name>(?:attribution|by\b)"
     r"(?:[\s,–-]+(?:non[\s-]?commercial|no[\s-]?deriv(?:ative)?s?|share[\s-]?alike|nc|nd|sa)\b)*)"
@@ -38,10 +43,12 @@ _CC_PROSE = re.compile(
 )
 
 # Left out of flattened text: markup that repeats the formula, and what is no part of a caption.
-_SILENT = frozenset({"tex-math", "annotation", "annotation-xml", "permissions", "attrib", "graphic", "media", "fn", "object-id"})
+_SILENT = frozenset(
+    {"tex-math", "annotation", "annotation-xml", "permissions", "attrib", "graphic", "media", "fn", "object-id"}
+)
 _SPACED = frozenset({"p", "title", "break", "list-item", "disp-formula", "td", "th", "tr", "label", "sec"})
 # Figures in here are not the article's own printed ones.
-_OUTSIDE = frozenset({"supplementary-material", "sub-article", "response", "abstract", "trans-abstract", "back-alternatives"})
+_OUTSIDE = frozenset({"supplementary-material", "sub-article", "response", "abstract", "trans-abstract"})
 
 
 def parse_jats(xml: bytes) -> ArticleText:
@@ -67,7 +74,8 @@ def parse_jats(xml: bytes) -> ArticleText:
     title = _text(_first(meta, "title-group", "article-title"))
     journal_title = None
     if journal is not None:
-        journal_title = _text(_first(journal, "journal-title-group", "journal-title")) or _text(_first(journal, "journal-title"))
+        in_group = _text(_first(journal, "journal-title-group", "journal-title"))
+        journal_title = in_group or _text(_first(journal, "journal-title"))
     year = _year(meta)
     licence_code, licence_url = _licence(meta)
     return ArticleText(
@@ -101,10 +109,10 @@ def _parse(xml: bytes) -> Element:
     except (etree.XMLSyntaxError, ValueError) as error:
         if "entity" in str(error).lower() or "amplification" in str(error).lower():
             raise MalformedArticle("The XML uses entities that it may not define.", "xml_entities") from error
-        line = getattr(error, "lineno", None)
-        raise MalformedArticle(f"The XML is not well formed{f' (line {line})' if line else ''}.", "xml_malformed") from error
+        where = f" (line {error.lineno})" if isinstance(error, etree.XMLSyntaxError) and error.lineno else ""
+        raise MalformedArticle(f"The XML is not well formed{where}.", "xml_malformed") from error
     subset = root.getroottree().docinfo.internalDTD
-    if subset is not None and any(True for _ in subset.iterentities()):
+    if subset is not None and any(True for _ in subset.iterentities()):  # type: ignore[union-attr]
         raise MalformedArticle("The XML declares entities of its own, which no article needs.", "xml_entities")
     return root
 
@@ -136,9 +144,8 @@ def _first(element: Element, *path: str) -> Element | None:
 
 
 def _pieces(element: Element) -> Iterator[str]:
-    for child in (element,):
-        if child.text:
-            yield child.text
+    if element.text:
+        yield element.text
     for child in element:
         if child.tag is etree.Entity:
             yield html5.get(f"{child.name};", " ")  # type: ignore[attr-defined]
@@ -166,7 +173,7 @@ def _article_ids(meta: Element) -> dict[str, str]:
         kind, value = element.get("pub-id-type"), _text(element)
         if not value:
             continue
-        # Since 2026 "pmcid" holds PMC123; before, "pmc" and "pmcid" held bare digits. pmcaid and pmcaiid are other numbers.
+        # Since 2026 "pmcid" holds PMC123; before, "pmc" and "pmcid" held bare digits. "pmcaid" is another number.
         if kind in ("pmcid", "pmc") and re.fullmatch(r"(?:PMC)?\d{1,12}", value):
             ids["pmcid"] = "PMC" + value.removeprefix("PMC")
         elif kind == "pmid" and re.fullmatch(r"\d{1,12}", value):
@@ -188,7 +195,7 @@ def _year(meta: Element) -> int | None:
 
 
 def _licence(meta: Element) -> tuple[str | None, str | None]:
-    """Return (code, address): license_ref, then the licence's own link, links in its prose, its words, PMC's own field."""
+    """Return (code, address): license_ref, the licence's own link, links in its prose, its words, PMC's own field."""
     for licence in (e for p in _children(meta, "permissions") for e in _children(p, "license")):
         for reference in (e for e in licence.iter() if _name(e) == "license_ref"):
             address = _text(reference)
@@ -198,9 +205,10 @@ def _licence(meta: Element) -> tuple[str | None, str | None]:
         links = [_attribute(licence, "href"), *(_attribute(e, "href") for e in licence.iter() if e is not licence)]
         prose = " ".join("".join(_pieces(licence)).split())
         for link in [*links, *_CC_LINK.findall(prose)]:
-            code = normalise_licence(link)
-            if code and link:
-                return code, link
+            address = (link or "").rstrip(".,;:")
+            code = normalise_licence(address)
+            if code:
+                return code, address
         code = normalise_licence(licence.get("license-type")) or _licence_words(prose)
         if code:
             return code, None
@@ -255,7 +263,8 @@ def _citation(meta: Element, title: str | None, journal: str | None, year: int |
     """Return one line in the manner of PubMed: authors. Title. Journal. Year;volume:pages. doi."""
     authors = _authors(meta)
     shown = ", ".join(authors[:MAX_CITED_AUTHORS]) + (", et al" if len(authors) > MAX_CITED_AUTHORS else "")
-    volume, first_page = _text(_first(meta, "volume")), _text(_first(meta, "fpage")) or _text(_first(meta, "elocation-id"))
+    volume = _text(_first(meta, "volume"))
+    first_page = _text(_first(meta, "fpage")) or _text(_first(meta, "elocation-id"))
     where = f"{year or ''}{f';{volume}' if volume else ''}{f':{first_page}' if first_page else ''}".strip(";:")
     parts = [shown, title, journal, where, f"doi:{doi}" if doi else None]
     return " ".join(p if p[-1] in ".?!" else f"{p}." for p in parts if p) or None
@@ -264,7 +273,8 @@ def _citation(meta: Element, title: str | None, journal: str | None, year: int |
 def _keywords(meta: Element, *, mesh: bool) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for group in _children(meta, "kwd-group"):
-        kind = " ".join(filter(None, (group.get("kwd-group-type"), group.get("vocab"), group.get("vocab-identifier")))).lower()
+        names = (group.get(key) for key in ("kwd-group-type", "vocab", "vocab-identifier"))
+        kind = " ".join(filter(None, names)).lower()
         if kind in ("abbreviations", "abbreviation") or ("mesh" in kind) != mesh:
             continue
         for element in group.iter():
@@ -322,7 +332,11 @@ def _figure(element: Element, caption: str, order: int) -> FigureText:
         if _name(part) == "graphic" and not inline and (href := _attribute(part, "href")):
             hrefs[href] = None
     return FigureText(
-        label=_text(_first(element, "label")), caption=caption, hrefs=tuple(hrefs), rights=_rights(element, caption), order=order
+        label=_text(_first(element, "label")),
+        caption=caption,
+        hrefs=tuple(hrefs),
+        rights=_rights(element, caption),
+        order=order,
     )
 
 
@@ -332,7 +346,7 @@ def _rights(element: Element, caption: str) -> str | None:
     note = " ".join(filter(None, notes))
     if note:
         return note
-    for sentence in re.split(r"(?<=[.;])\s+(?=[A-Z(©])", caption):
+    for sentence in _SENTENCE_END.split(caption):
         if _RIGHTS.search(_METHOD.sub(" ", sentence)):
             return sentence
     return None

@@ -1,8 +1,8 @@
 """Which pictures on a page belong to which caption.
 
 Pictures are clusters of placed images and of paths. Each is tied to the nearest caption that no running text, no other
-caption and no table hides from it; below the picture as a rule, above it when the whole document does so, beside it when
-nothing else is left.
+caption and no table hides from it; below the picture as a rule, above it when the whole document does so, beside it
+when nothing else is left.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harvester.documents.captions import Caption, TypeArea, displayed, is_table_caption, upright
-from harvester.documents.pdf import Mark, PdfPage, Placement, TextLine
+from harvester.documents.painting import Mark, Placement
+from harvester.documents.pdf import PdfPage, TextLine
 from harvester.geometry import BoxPt, union_pt
 
 IMAGE_GAP_PT = 8.0
@@ -106,7 +107,9 @@ def _share_inside(box: BoxPt, other: BoxPt) -> float:
 def _running_text(lines: Sequence[tuple[BoxPt, TextLine]], area: TypeArea) -> list[BoxPt]:
     """Return the lines of paragraphs: the document's usual size and width, with another such line close by."""
     wide = [
-        (b, ln) for b, ln in lines if abs(ln.size_pt - area.size_pt) <= 0.09 * area.size_pt and b.width >= 0.7 * area.width_pt
+        (b, ln)
+        for b, ln in lines
+        if abs(ln.size_pt - area.size_pt) <= 0.09 * area.size_pt and b.width >= 0.7 * area.width_pt
     ]
     found = []
     for box, line in wide:
@@ -205,7 +208,7 @@ def _drawing_atoms(
 
 
 def _mark_clusters(array: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.int64]:
-    """Return the cluster of each path, on a grid of one point so that the time does not grow with their number squared."""
+    """Return the cluster of each path, on a grid of one point, so that many paths take no longer than few."""
     canvas = np.zeros(shape, np.uint8)
     for x0, y0, x1, y1, _ in array:
         cv2.rectangle(canvas, (int(x0), int(y0)), (int(x1), int(y1)), 255, -1)
@@ -226,9 +229,7 @@ def _is_frame_edge(
         (x0, y0), (x1, y1) = array[mine, :2].min(0), array[mine, 2:4].max(0)
         inside = (centres[:, 0] > x0) & (centres[:, 0] < x1) & (centres[:, 1] > y0) & (centres[:, 1] < y1)
         if inside.any():
-            band = (
-                (array[:, 2] <= x0 + 7) | (array[:, 0] >= x1 - 7) | (array[:, 3] <= y0 + 7) | (array[:, 1] >= y1 - 7)
-            )
+            band = (array[:, 2] <= x0 + 7) | (array[:, 0] >= x1 - 7) | (array[:, 3] <= y0 + 7) | (array[:, 1] >= y1 - 7)
             edges |= mine & band
     return edges
 
@@ -279,7 +280,7 @@ def hidden(a: BoxPt, b: BoxPt, walls: Iterable[BoxPt]) -> bool:
 def distance(
     atom: BoxPt, caption: BoxPt, reach: tuple[float, float], walls: Sequence[BoxPt], *, below: bool
 ) -> float | None:
-    """Return the vertical distance from a picture to a caption below (or above) it, None when it can't be its caption."""
+    """Return the vertical distance from a picture to the caption below (or above) it, None when it can't be its own."""
     slack = min(20.0, 0.25 * atom.height)
     gap = caption.y0 - atom.y1 if below else atom.y0 - caption.y1
     if gap < -slack:
@@ -375,7 +376,11 @@ def _take_row_mates(view: PageView, result: Assignment, free: list[Atom], boxes:
                         and apart <= BESIDE_PT
                         and atom.is_image == own.is_image
                         and atom.short_side >= 0.4 * own.short_side
-                        and not any(b.y0 > atom.box.y1 - 5 and _below_only(b, atom.box, own.box) for b in boxes if b is not boxes[i])
+                        and not any(
+                            b.y0 > atom.box.y1 - 5 and _below_only(b, atom.box, own.box)
+                            for b in boxes
+                            if b is not boxes[i]
+                        )
                     ):
                         mine.append(atom)
                         free[:] = [a for a in free if a is not atom]
@@ -397,7 +402,7 @@ def _take_small(
     reaches: Sequence[tuple[float, float]],
     below: bool,
 ) -> None:
-    """Give thin pictures (rows of a blot, legends) to the figure they stand in or next to, or to a caption with nothing."""
+    """Give thin pictures (rows of a blot, legends) to the figure they stand in, or to a caption with nothing."""
     for atom in list(free):
         for i, mine in result.items():
             walls = view.walls + [b for j, b in enumerate(boxes) if j != i]

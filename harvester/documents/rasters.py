@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from harvester.documents.pdf import PdfPage, Placement, visible_samples
+from harvester.documents.painting import Placement, visible_samples
+from harvester.documents.pdf import PdfPage
 from harvester.geometry import BoxPt, RgbImage
 from harvester.records import Raster
 from harvester.settings import DocumentSettings
@@ -36,7 +37,7 @@ class _Piece:
 def figure_parts(page: PdfPage, placements: Sequence[Placement], settings: DocumentSettings) -> list[Raster]:
     """Return the single pictures among some placements, tiles and strips joined, each with its native pixels.
 
-    A picture whose samples are not what is seen (soft mask, odd clip, angle, transparency) is rendered at its own scale.
+    A picture whose samples are not what is seen (soft mask, odd clip, angle, transparency) is rendered at its scale.
     """
     pieces: list[_Piece] = []
     rendered: list[tuple[int, Raster]] = []
@@ -99,7 +100,11 @@ def _join_two(a: _Piece, b: _Piece, *, upright: bool) -> _Piece | None:
         return None
     if not -(3.5 / min(steps) + 0.05) <= seam_pt <= tolerance or abs(steps[0] / steps[1] - 1) > 0.03:
         return None
-    one, two = (first.pixels, second.pixels) if upright else (np.swapaxes(first.pixels, 0, 1), np.swapaxes(second.pixels, 0, 1))
+    one, two = (
+        (first.pixels, second.pixels)
+        if upright
+        else (np.swapaxes(first.pixels, 0, 1), np.swapaxes(second.pixels, 0, 1))
+    )
     if len(one) < 2 or len(two) < 2:
         return None
     covered = max(0, round(-seam_pt * steps[0]))  # rows of the first that the second hides
@@ -135,14 +140,16 @@ def figure_pixels(
 ) -> tuple[RgbImage, str]:
     """Return the figure's own raster and where it is from ("pdf" or "render").
 
-    A figure that is one picture with nothing painted over it is that picture's samples. Anything else is rendered at the
-    scale of its finest part, on that part's pixel grid.
+    A figure that is one picture with nothing painted over it is that picture's samples. Anything else is rendered at
+    the scale of its finest part, on that part's pixel grid.
     """
     lone = parts[0] if len(parts) == 1 and parts[0].page_box is not None and _same(parts[0].page_box, box) else None
     if lone is not None and not _is_painted_over(page, box):
         return lone.pixels, lone.pixels_from
     large = [p for p in parts if p.page_box is not None and p.page_box.area >= 0.02 * box.area]
-    scales = [(p.pixels.shape[1] / p.page_box.width, p.pixels.shape[0] / p.page_box.height) for p in large if p.page_box]
+    scales = [
+        (p.pixels.shape[1] / p.page_box.width, p.pixels.shape[0] / p.page_box.height) for p in large if p.page_box
+    ]
     sx, sy = max(scales, key=max) if scales else (DRAWING_PX_PER_PT, DRAWING_PX_PER_PT)
     width, height = _render_shape(box, sx, sy, settings)
     if lone is not None and lone.pixels.shape[0] * lone.pixels.shape[1] <= settings.max_render_px:
@@ -175,21 +182,23 @@ def _alike(a: RgbImage, b: RgbImage) -> bool:
 
 
 MORE_DETAIL = 0.47
-"""Detail finer than the PDF's samples over detail just coarser. Micrographs enlarged by the usual filters stay below 0.45,
-true ones of 1.3 to 2 times the size mostly reach 0.5 to 0.85."""
+"""Detail finer than the PDF's samples over detail just coarser. Micrographs enlarged by the usual filters stay below
+0.45, true ones of 1.3 to 2 times the size mostly reach 0.5 to 0.85."""
 
 
 def prefer_media(picture: RgbImage, media: RgbImage) -> bool:
     """Say whether the publisher's file shows the same picture as the PDF with clearly more detail.
 
-    Same: proportions within 4 % and a correlation of at least 0.92 of both, shrunk to 64 by 64 grey pixels. More detail: at
-    least 1.2 times as wide, and no mere enlargement.
+    Same: proportions within 4 % and a correlation of at least 0.92 of both, shrunk to 64 by 64 grey pixels. More
+    detail: at least 1.2 times as wide, and no mere enlargement.
     """
     (h, w), (mh, mw) = picture.shape[:2], media.shape[:2]
     if min(h, w, mh, mw) < 16 or abs((mw / mh) / (w / h) - 1) > 0.04 or mw < 1.2 * w:
         return False
     grey = cv2.cvtColor(media, cv2.COLOR_RGB2GRAY)
-    small = [cv2.resize(p, (64, 64), interpolation=cv2.INTER_AREA) for p in (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), grey)]
+    small = [
+        cv2.resize(p, (64, 64), interpolation=cv2.INTER_AREA) for p in (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), grey)
+    ]
     if correlation(*small) < 0.92:
         return False
 

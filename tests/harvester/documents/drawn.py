@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 LOREM = (
-    "The tissue was fixed in formalin and embedded in paraffin and sections of four micrometres were cut and stained with "
-    "haematoxylin and eosin before two observers read them without knowledge of the outcome of the patients in this study "
+    "The tissue was fixed in formalin and embedded in paraffin and sections of four micrometres were cut and stained "
+    "with haematoxylin and eosin before two observers read them without knowledge of the outcome of the patients "
 )
 
 
@@ -53,15 +53,19 @@ class Drawing:
         head = f"/Type/XObject/Subtype/Image/Width {pixels.shape[1]}/Height {pixels.shape[0]}/BitsPerComponent 8"
         return self.stream(f"{head}/ColorSpace {space}/Filter/DCTDecode{extra}", buffer.getvalue())
 
-    def page(self, content: str, images: dict[str, int] | None = None, *, box=(0, 0, 600, 800), extra: str = "") -> None:
+    def page(
+        self, content: str, images: dict[str, int] | None = None, *, box=(0, 0, 600, 800), extra: str = ""
+    ) -> None:
         named = "".join(f"/{name} {number} 0 R" for name, number in (images or {}).items())
         stream = self.flate("", content.encode("latin-1"))
         media = " ".join(map(str, box))
-        fonts = "/Font<</F<</Type/Font/Subtype/Type1/BaseFont/Times-Roman>>/B<</Type/Font/Subtype/Type1/BaseFont/Times-Bold>>>>"
+        fonts = "".join(
+            f"/{n}<</Type/Font/Subtype/Type1/BaseFont/Times-{k}>>" for n, k in (("F", "Roman"), ("B", "Bold"))
+        )
         self.pages.append(
             self.add(
                 f"<</Type/Page/Parent 2 0 R/MediaBox[{media}]/Contents {stream} 0 R{extra}"
-                f"/Resources<<{fonts}/XObject<<{named}>>>>>>".encode()
+                f"/Resources<</Font<<{fonts}>>/XObject<<{named}>>>>>>".encode()
             )
         )
 

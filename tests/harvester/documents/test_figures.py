@@ -59,10 +59,14 @@ def two_columns() -> Drawing:
     d = Drawing()
     a, b, c = (d.image(tissue(300, 200, seed)) for seed in (1, 2, 3))
     content = put("A", 80, 60, 180, 120) + text(LEFT, 200, f"Figure 1: {CAPTIONS[0]}")
-    content += put("B", 80, 230, 180, 120) + lines(LEFT, 370, [f"Figure 2: {CAPTIONS[1][:44]}", CAPTIONS[1][44:].strip()])
+    content += put("B", 80, 230, 180, 120) + lines(
+        LEFT, 370, [f"Figure 2: {CAPTIONS[1][:44]}", CAPTIONS[1][44:].strip()]
+    )
     content += prose(LEFT, 420, COLUMN, 25)
     content += prose(RIGHT, 60, COLUMN, 20)
-    content += put("C", 340, 320, 180, 120) + text(RIGHT, 460, f"Figure 3: {CAPTIONS[2]}") + prose(RIGHT, 500, COLUMN, 18)
+    content += (
+        put("C", 340, 320, 180, 120) + text(RIGHT, 460, f"Figure 3: {CAPTIONS[2]}") + prose(RIGHT, 500, COLUMN, 18)
+    )
     d.page(content, {"A": a, "B": b, "C": c})
     return d
 
@@ -111,7 +115,9 @@ def test_a_compound_figure_is_one_figure_with_its_panels_as_parts_and_its_letter
     d = Drawing()
     names = {n: d.image(tissue(340, 260, i)) for i, n in enumerate("ABCD")}
     content = put("A", 120, 80, 170, 130) + put("B", 310, 80, 170, 130) + text(200, 225, "(a)") + text(390, 225, "(b)")
-    content += put("C", 120, 240, 170, 130) + put("D", 310, 240, 170, 130) + text(200, 385, "(c)") + text(390, 385, "(d)")
+    content += (
+        put("C", 120, 240, 170, 130) + put("D", 310, 240, 170, 130) + text(200, 385, "(c)") + text(390, 385, "(d)")
+    )
     content += text(200, 410, f"Figure 1: {CAPTIONS[1]}") + prose(LEFT, 450, COLUMN, 20) + prose(RIGHT, 450, COLUMN, 20)
     d.page(content, names)
 
@@ -188,7 +194,10 @@ def test_a_landscape_figure_on_an_upright_page() -> None:
 def test_running_headers_logos_and_portraits_are_no_figures() -> None:
     d = two_columns()
     logo, portrait = d.image(tissue(100, 60, 8)), d.image(tissue(90, 120, 9))
-    d.page(prose(LEFT, 100, COLUMN, 40) + put("L", 50, 20, 100, 60) + put("P", 400, 600, 90, 120), {"L": logo, "P": portrait})
+    d.page(
+        prose(LEFT, 100, COLUMN, 40) + put("L", 50, 20, 100, 60) + put("P", 400, 600, 90, 120),
+        {"L": logo, "P": portrait},
+    )
 
     figures = run(d, announced(*CAPTIONS))
 
@@ -244,13 +253,20 @@ def plot(x: float, y: float, width: float, height: float) -> str:
     steps = " ".join(f"{x + i * width / 20} {low + height * (0.1 + 0.04 * i)} l" for i in range(1, 20))
     content = f"{x} {800 - y} m {x} {low} l {x + width} {low} l S {x} {low} m {steps} S\n"
     for i in range(6):
-        content += f"{x + i * width / 6} {low} m {x + i * width / 6} {low - 4} l S\n" + text(x + i * width / 6, y + height + 14, f"{i}0.0")
+        content += f"{x + i * width / 6} {low} m {x + i * width / 6} {low - 4} l S\n" + text(
+            x + i * width / 6, y + height + 14, f"{i}0.0"
+        )
     return content
 
 
 def test_a_vector_plot_is_found_with_its_axis_labels() -> None:
     d = Drawing()
-    d.page(prose(LEFT, 60, 480, 5) + plot(150, 160, 250, 180) + text(150, 390, f"Figure 1: {CAPTIONS[0]}") + prose(LEFT, 430, 480, 20))
+    d.page(
+        prose(LEFT, 60, 480, 5)
+        + plot(150, 160, 250, 180)
+        + text(150, 390, f"Figure 1: {CAPTIONS[0]}")
+        + prose(LEFT, 430, 480, 20)
+    )
 
     (figure,) = run(d, announced(CAPTIONS[0]))
 
@@ -263,7 +279,10 @@ def test_a_vector_plot_is_found_with_its_axis_labels() -> None:
 def test_a_frame_round_figure_and_caption_is_furniture() -> None:
     d = Drawing()
     frame = "1 w 50 500 m 550 500 l S 50 500 m 50 750 l S 550 500 m 550 750 l S 50 750 m 550 750 l S\n"
-    d.page(frame + put("A", 100, 70, 300, 180) + text(60, 270, f"Fig. 1 {CAPTIONS[0]}") + prose(LEFT, 330, 480, 20), {"A": d.image(tissue(300, 180, 1))})
+    d.page(
+        frame + put("A", 100, 70, 300, 180) + text(60, 270, f"Fig. 1 {CAPTIONS[0]}") + prose(LEFT, 330, 480, 20),
+        {"A": d.image(tissue(300, 180, 1))},
+    )
 
     (figure,) = run(d, announced(CAPTIONS[0], kind="Fig."))
 
@@ -274,10 +293,15 @@ def test_a_frame_round_figure_and_caption_is_furniture() -> None:
 def test_a_table_between_text_and_figure_is_no_part_of_it() -> None:
     d = Drawing()
     rules = "".join(f"50 {y} m 550 {y} l S\n" for y in (730, 710, 640))
-    table = rules + text(50, 60, "Table 1: Markers of the patients.") + "".join(
-        text(60 + 120 * c, 105 + 12 * r, f"{r}.{c} mg") for r in range(4) for c in range(4)
+    table = (
+        rules
+        + text(50, 60, "Table 1: Markers of the patients.")
+        + "".join(text(60 + 120 * c, 105 + 12 * r, f"{r}.{c} mg") for r in range(4) for c in range(4))
     )
-    d.page(table + put("A", 150, 200, 300, 200) + text(50, 420, f"Figure 1: {CAPTIONS[0]}"), {"A": d.image(tissue(300, 200, 1))})
+    d.page(
+        table + put("A", 150, 200, 300, 200) + text(50, 420, f"Figure 1: {CAPTIONS[0]}"),
+        {"A": d.image(tissue(300, 200, 1))},
+    )
 
     (figure,) = run(d, announced(CAPTIONS[0]))
 
@@ -287,7 +311,13 @@ def test_a_table_between_text_and_figure_is_no_part_of_it() -> None:
 def test_arrows_and_letters_over_a_picture_are_rendered_and_its_samples_kept() -> None:
     picture = tissue(300, 200, 2)
     d = Drawing()
-    d.page(put("A", 80, 60, 300, 200) + "2 w 0 G 120 700 m 150 680 l S\n" + text(90, 80, "A") + text(80, 280, f"Figure 1: {CAPTIONS[0]}"), {"A": d.image(picture)})
+    d.page(
+        put("A", 80, 60, 300, 200)
+        + "2 w 0 G 120 700 m 150 680 l S\n"
+        + text(90, 80, "A")
+        + text(80, 280, f"Figure 1: {CAPTIONS[0]}"),
+        {"A": d.image(picture)},
+    )
 
     (figure,) = run(d, announced(CAPTIONS[0]))
 
@@ -329,8 +359,8 @@ def test_your_own_image_is_figure_one() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    x=st.floats(60, 200), y=st.floats(60, 200), width=st.floats(90, 300), wide=st.integers(60, 400), high=st.integers(60, 300),
-    flip=st.sampled_from(["", "across", "down", "turned"]), seed=st.integers(0, 5), rotate=st.sampled_from([0, 90, 180, 270]),
+    x=st.floats(60, 200), y=st.floats(60, 200), width=st.floats(90, 300), wide=st.integers(60, 400), high=st.integers(60, 300),  # noqa: E501
+    flip=st.sampled_from(["", "across", "down", "turned"]), seed=st.integers(0, 5), rotate=st.sampled_from([0, 90, 180, 270]),  # noqa: E501
 )  # fmt: skip
 def test_lossless_samples_come_back_as_they_were_stored(
     x: float, y: float, width: float, wide: int, high: int, flip: str, seed: int, rotate: int

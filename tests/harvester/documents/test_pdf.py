@@ -165,7 +165,10 @@ def test_what_a_clip_hides_is_cut_off_in_whole_samples() -> None:
 def test_a_form_with_its_own_box_clips_too() -> None:
     picture, d = tissue(300, 200, 3), Drawing()
     image = d.image(picture)
-    form = d.flate(f"/Type/XObject/Subtype/Form/BBox[0 0 200 100]/Resources<</XObject<</A {image} 0 R>>>>", b"q 300 0 0 200 0 0 cm /A Do Q")
+    form = d.flate(
+        f"/Type/XObject/Subtype/Form/BBox[0 0 200 100]/Resources<</XObject<</A {image} 0 R>>>>",
+        b"q 300 0 0 200 0 0 cm /A Do Q",
+    )
     d.page("q 1 0 0 1 100 500 cm /F1 Do Q " + text(100, 320, "Figure 1: In a form."), {"F1": form})
 
     assert np.array_equal(figure_of(d).pixels, picture[100:, :200])
@@ -174,7 +177,10 @@ def test_a_form_with_its_own_box_clips_too() -> None:
 def test_a_round_clip_is_painted() -> None:
     d = Drawing()
     circle = "q 250 700 m 330 700 330 500 250 500 c 170 500 170 700 250 700 c W n "
-    d.page(circle + put("A", 100, 100, 300, 200) + "Q " + text(100, 320, "Figure 1: Round."), {"A": d.image(tissue(300, 200, 3) // 2)})
+    d.page(
+        circle + put("A", 100, 100, 300, 200) + "Q " + text(100, 320, "Figure 1: Round."),
+        {"A": d.image(tissue(300, 200, 3) // 2)},
+    )
 
     figure = figure_of(d)
 
@@ -186,7 +192,7 @@ def test_a_round_clip_is_painted() -> None:
 def test_boxes_are_those_of_the_displayed_page(rotate: int) -> None:
     """Crop box off the origin and rotation: the box found is where PyMuPDF's own render shows the picture."""
     d = Drawing()
-    d.page(put("A", 150, 200, 200, 150) + text(150, 370, "Figure 1: Somewhere."), {"A": d.image(np.zeros((150, 200), np.uint8))},
+    d.page(put("A", 150, 200, 200, 150) + text(150, 370, "Figure 1: Somewhere."), {"A": d.image(np.zeros((150, 200), np.uint8))},  # noqa: E501
            box=(-20, 10, 620, 790), extra=f"/CropBox[30 60 560 780]/Rotate {rotate}")  # fmt: skip
 
     box = figure_of(d).page_box
@@ -201,7 +207,9 @@ def test_boxes_are_those_of_the_displayed_page(rotate: int) -> None:
 
 def test_a_slightly_turned_picture_is_painted() -> None:
     d = Drawing()
-    d.page("q 295 52 -35 197 120 500 cm /A Do Q " + text(100, 330, "Figure 1: Askew."), {"A": d.image(tissue(300, 200, 3))})
+    d.page(
+        "q 295 52 -35 197 120 500 cm /A Do Q " + text(100, 330, "Figure 1: Askew."), {"A": d.image(tissue(300, 200, 3))}
+    )
 
     assert figure_of(d).pixels_from == "render"
 
