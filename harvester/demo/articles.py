@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 
 from harvester.demo.decoys import DECOYS, draw_decoy
 from harvester.demo.draw import RECIPES, draw_he
 from harvester.demo.markup import FigureMarkup, make_jats
+from harvester.demo.plan import PLAN, ArticlePlan, FigurePlan
 from harvester.demo.served import Blob, ServedArticle
-from harvester.demo.typeset import Cell, Letters, Making, Plate, Typesetter, encode_jpeg
+from harvester.demo.typeset import Cell, Plate, Typesetter, encode_jpeg
 from harvester.geometry import BoxPt
 
 FIRST_NUMBER = 99_000_001
@@ -57,235 +58,6 @@ class DrawnArticle:
     truth: tuple[TruePanel, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Panel:
-    picture: str
-    says: str
-    mpp_um: float | None = None
-    bar_um: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Figure:
-    lead: str
-    panels: tuple[_Panel, ...]
-    making: Making = "separate"
-    letters: Letters = "inside"
-    columns: int = 2
-    size: tuple[int, int] = (700, 500)
-    is_wide: bool = True
-    has_raster_bars: bool = False
-    caption_before: bool = False
-    pdf_shrink: int = 1
-    gutter_px: int = 12
-    rights: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Article:
-    subject: str
-    licence: str | None
-    figures: tuple[_Figure, ...] = ()
-    has_pdf: bool = True
-    has_media: bool = True
-    changes: dict[str, object] = field(default_factory=dict)
-
-
-_HE = "hematoxylin and eosin"
-_CHART = _Figure(
-    "Measured values of the groups.", (_Panel("bar_chart", ""),), "png", "none", 1, (620, 460), is_wide=False
-)
-_SURVIVAL = _Figure(
-    "Survival in three groups.", (_Panel("line_plot", ""),), "flat", "none", 1, (620, 460), is_wide=False
-)
-
-PLAN: tuple[_Article, ...] = (
-    _Article(
-        "crypts of the colon",
-        "CC BY",
-        (
-            _Figure(
-                f"Mucosa of the colon ({_HE}).",
-                (
-                    _Panel("colon", "overview, original magnification ×100", 1.0, 200),
-                    _Panel("colon", "crypts with goblet cells, original magnification ×200", 0.5, 100),
-                ),
-            ),
-            _CHART,
-        ),
-    ),
-    _Article(
-        "adenoma beside other stains",
-        "CC BY",
-        (
-            _Figure(
-                "Adenoma of the colon.",
-                (
-                    _Panel("adenoma", f"{_HE}, ×50", 2.0),
-                    _Panel("adenoma", f"{_HE}, ×200", 0.5),
-                    _Panel("ihc", "Ki-67 immunohistochemistry, ×200"),
-                    _Panel("pas", "periodic acid-Schiff, ×200"),
-                ),
-                "flat",
-                "raster",
-                size=(640, 460),
-            ),
-            _SURVIVAL,
-        ),
-    ),
-    _Article(
-        "liver with and without fat",
-        "CC0",
-        (
-            _Figure(
-                f"Normal liver, {_HE}, original magnification ×400.",
-                (_Panel("liver", "", 0.25, 50),),
-                "flat",
-                "none",
-                1,
-                (760, 560),
-                is_wide=False,
-                has_raster_bars=True,
-            ),
-            _Figure(
-                f"Fatty liver, {_HE}.",
-                (_Panel("steatosis", "×100", 1.0), _Panel("steatosis", "×200", 0.5)),
-                "strips",
-                "above",
-            ),
-        ),
-    ),
-    _Article(
-        "a carcinoma in print colours",
-        "CC BY-NC",
-        (
-            _Figure(
-                f"Carcinoma, {_HE}.",
-                (
-                    _Panel("carcinoma", "solid sheets, ×200", 0.5),
-                    _Panel("carcinoma", "nuclei at high magnification, ×400", 0.25),
-                ),
-                "cmyk",
-                "raster",
-            ),
-            _Figure("Computed tomography.", (_Panel("ct", ""),), "flat", "none", 1, (620, 520), is_wide=False),
-        ),
-    ),
-    _Article(
-        "smooth muscle and its specimen",
-        "CC BY",
-        (
-            _Figure(
-                "Leiomyoma.",
-                (_Panel("gross", "gross specimen"), _Panel("muscle", f"bundles of muscle, {_HE}, ×200", 0.5, 100)),
-                caption_before=True,
-            ),
-        ),
-    ),
-    _Article(
-        "a lymph node in tiles",
-        "CC BY-SA",
-        (_Figure(f"Lymph node, {_HE}, ×40.", (_Panel("lymph_node", "", 2.5, 500),), "tiles", "none", 1, (1200, 800)),),
-    ),
-    _Article(
-        "breast at low magnification",
-        "CC BY-NC-SA",
-        (
-            _Figure(
-                f"Fibrous and fat tissue of the breast, {_HE}.",
-                (_Panel("breast", "×25", 4.0, 500), _Panel("breast", "×100", 1.0, 100)),
-                letters="above",
-                size=(620, 480),
-            ),
-        ),
-    ),
-    _Article(
-        "six panels with small letters",
-        "CC BY",
-        (
-            _Figure(
-                f"Six fields, {_HE}.",
-                (
-                    _Panel("colon", "colon, ×140", 0.7),
-                    _Panel("liver", "liver, ×280", 0.35),
-                    _Panel("carcinoma", "carcinoma, ×70", 1.4),
-                    _Panel("muscle", "muscle, ×140", 0.7),
-                    _Panel("lymph_node", "lymph node, ×280", 0.35),
-                    _Panel("adenoma", "adenoma, ×100", 1.0),
-                ),
-                "png",
-                "raster",
-                3,
-                (420, 320),
-                gutter_px=8,
-            ),
-        ),
-    ),
-    _Article(
-        "finer pictures beside the file",
-        "CC BY",
-        (
-            _Figure(
-                f"Carcinoma, {_HE}; the files of the publisher are twice as fine as the page.",
-                (_Panel("carcinoma", "×200", 0.5, 100), _Panel("adenoma", "×200", 0.5, 100)),
-                "flat",
-                "raster",
-                pdf_shrink=2,
-                has_raster_bars=True,
-            ),
-        ),
-    ),
-    _Article(
-        "nothing of interest",
-        "CC BY",
-        (
-            _Figure(
-                "Methods.",
-                (
-                    _Panel("gel", "gel"),
-                    _Panel("fluorescence", "immunofluorescence"),
-                    _Panel("ihc", "p53"),
-                    _Panel("ct", "CT"),
-                ),
-                size=(520, 380),
-            ),
-            _CHART,
-        ),
-    ),
-    _Article(
-        "crypts that may not be cropped",
-        "CC BY-ND",
-        (_Figure(f"Colon, {_HE}.", (_Panel("colon", "", 0.5),), columns=1),),
-    ),
-    _Article(
-        "a manuscript for text mining only",
-        "TDM",
-        (_Figure(f"Liver, {_HE}.", (_Panel("liver", "", 0.5),), columns=1),),
-        has_pdf=False,
-        has_media=False,
-        changes={"is_open_access": False, "is_manuscript": True},
-    ),
-    _Article(
-        "a liver that was withdrawn",
-        "CC BY",
-        (_Figure(f"Liver, {_HE}.", (_Panel("liver", "", 0.5),), columns=1),),
-        changes={"is_retracted": True},
-    ),
-    _Article(
-        "two versions of a muscle",
-        "CC BY",
-        (_Figure(f"Muscle, {_HE}, ×100.", (_Panel("muscle", "", 1.0, 200),), "flat", "none", 1),),
-        changes={"version": 2},
-    ),
-    _Article(
-        "pictures without a page",
-        "CC BY",
-        (_Figure(f"Adenoma, {_HE}, ×100.", (_Panel("adenoma", "", 1.0),), "flat", "none", 1),),
-        has_pdf=False,
-    ),
-)
-"""What is drawn, in the order of the PMCIDs."""
-
 _TEXT = (
     "This article was drawn by a program to demonstrate a harvest; none of it was observed. Its pictures imitate "
     "tissue at a scale that is known exactly, so that what the harvest finds can be compared with the truth. "
@@ -299,7 +71,7 @@ _FILLER = (
 
 
 def draw_articles(
-    seed: int = 1, *, plan: Sequence[_Article] = PLAN, progress: Callable[[int, int], None] | None = None
+    seed: int = 1, *, plan: Sequence[ArticlePlan] = PLAN, progress: Callable[[int, int], None] | None = None
 ) -> list[DrawnArticle]:
     """Draw every article of the plan; the same seed gives the same bytes.
 
@@ -324,7 +96,7 @@ def _earlier_version(later: DrawnArticle) -> DrawnArticle:
     return DrawnArticle(replace(served, version=1, xml=Blob(xml), pdf=None, media=(), is_manuscript=True), ())
 
 
-def _draw_article(article: _Article, number: int, seed: int) -> DrawnArticle:
+def _draw_article(article: ArticlePlan, number: int, seed: int) -> DrawnArticle:
     title = f"Demonstration {number - FIRST_NUMBER + 1}: {article.subject}"
     version = int(str(article.changes.get("version", 1)))
     article_id, doi = f"PMC{number}.{version}", f"10.5555/drawn.{number}"
@@ -404,7 +176,7 @@ def _draw_article(article: _Article, number: int, seed: int) -> DrawnArticle:
     return DrawnArticle(replace(served, **article.changes), tuple(truth))  # type: ignore[arg-type]
 
 
-def _plate(figure: _Figure, number: int, seed: int) -> Plate:
+def _plate(figure: FigurePlan, number: int, seed: int) -> Plate:
     width, height = figure.size
     many = len(figure.panels) > 1
     letters = "abcdef" if len(figure.panels) > 4 else "ABCDEF"

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from harvester.demo.articles import DEMO_QUERY, draw_articles, truth_as_json
+from harvester.demo.plan import PLAN, ArticlePlan
 from harvester.demo.server import StandIn
 from harvester.demo.summary import SNAPSHOT_QUERY, compare, contact_sheet, expected_panels, sentences
 from harvester.errors import MalformedArticle
@@ -50,6 +51,7 @@ def run_demo(
     echo: Callable[[str], None],
     progress: Callable[[int, int], None] | None = None,
     seed: int = 1,
+    plan: Sequence[ArticlePlan] = PLAN,
 ) -> int:
     """Run the whole way on drawn articles and print what came out.
 
@@ -60,18 +62,20 @@ def run_demo(
         say: Prints talk (standard error).
         echo: Prints results (standard output).
         progress: Told (articles drawn, articles in all).
+        seed, plan: What is drawn.
 
     Returns:
         The exit code of the harvest.
     """
     say("Drawing articles: H&E-like tissue at known scale, beside other stains, charts and photographs.")
-    articles = draw_articles(seed, progress=progress)
+    articles = draw_articles(seed, plan=plan, progress=progress)
     with StandIn([article.served for article in articles]) as services, environment(services.environment()):
         say(
             f"Serving {len(articles)} article versions on {services.bucket_url.rsplit('/', 1)[0]}, and harvesting them."
         )
         code = harvest(DEMO_QUERY, out)
         asked = len(services.requests)
+    out.mkdir(parents=True, exist_ok=True)
     (out / TRUTH_NAME).write_text(truth_as_json(articles), encoding="utf-8")
     truth = [panel for article in articles for panel in article.truth]
     compared = compare(read_rows(out, SNAPSHOT_QUERY), truth)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Literal
 
@@ -112,6 +113,26 @@ def _encode_png(pixels: RgbImage) -> bytes:
     return bytes(cv2.imencode(".png", np.ascontiguousarray(pixels[..., ::-1]))[1])
 
 
+@cache
+def _word_width(word: str, size_pt: float) -> float:
+    return float(pymupdf.get_text_length(word, fontname=BODY, fontsize=size_pt))
+
+
+def _lines(text: str, width_pt: float, size_pt: float) -> list[str]:
+    """Break a text into lines of body type."""
+    lines: list[str] = []
+    space, used = _word_width(" ", size_pt), width_pt
+    for word in text.split():
+        wide = _word_width(word, size_pt)
+        if used + space + wide > width_pt:
+            lines.append(word)
+            used = wide
+        else:
+            lines[-1] += f" {word}"
+            used += space + wide
+    return lines
+
+
 class Typesetter:
     """Fills pages from the top; every figure and paragraph goes to the next free place.
 
@@ -143,22 +164,11 @@ class Typesetter:
         else:
             self._new_page()
 
-    def _lines(self, text: str, width_pt: float, size_pt: float) -> list[str]:
-        lines, line = [], ""
-        for word in text.split():
-            longer = f"{line} {word}".strip()
-            if line and pymupdf.get_text_length(longer, fontname=BODY, fontsize=size_pt) > width_pt:
-                lines.append(line)
-                line = word
-            else:
-                line = longer
-        return [*lines, line] if line else lines
-
     def title(self, title: str, byline: str) -> None:
         """Set the head of the article across both columns of the first page."""
         width = PAGE_WIDTH_PT - 2 * MARGIN_PT
         for text, font, size in ((title, BOLD, 17.0), (byline, BODY, 9.5)):
-            for line in self._lines(text, width * 0.92, size):
+            for line in _lines(text, width * 0.92, size):
                 self._y += size * 1.25
                 self._page.insert_text((MARGIN_PT, self._y), line, fontname=font, fontsize=size)
             self._y += 6
@@ -172,11 +182,17 @@ class Typesetter:
             self._y += 16
             self._page.insert_text((self._left, self._y), heading, fontname=BOLD, fontsize=10.5)
             self._y += 3
-        for line in self._lines(text, COLUMN_PT, 9.5):
-            if self._y + 12 > PAGE_HEIGHT_PT - MARGIN_PT:
+        lines = _lines(text, COLUMN_PT, 9.5)
+        while lines:
+            room = int((PAGE_HEIGHT_PT - MARGIN_PT - self._y) / 12)
+            if room <= 0:
                 self._next_column()
-            self._y += 12
-            self._page.insert_text((self._left, self._y), line, fontname=BODY, fontsize=9.5)
+                continue
+            # many lines in one call: each call parses the whole page again
+            start = (self._left, self._y + 12)
+            self._page.insert_text(start, lines[:room], fontname=BODY, fontsize=9.5, lineheight=12 / 9.5)
+            self._y += 12 * len(lines[:room])
+            lines = lines[room:]
         self._y += 5
 
     def figure(self, plate: Plate) -> None:
@@ -259,7 +275,7 @@ class Typesetter:
 
     def _caption(self, plate: Plate, width_pt: float) -> None:
         size = 8.0
-        lines = self._lines(f"{plate.label}. {plate.caption}", width_pt - 6, size)
+        lines = _lines(f"{plate.label}. {plate.caption}", width_pt - 6, size)
         if self._y + len(lines) * 10 + 14 > PAGE_HEIGHT_PT - MARGIN_PT:
             self._next_column()
         self._y += 4
