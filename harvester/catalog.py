@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy import Connection, Engine, Table, bindparam, delete, select, tuple_, update
 
 from db import models, queries
 from db.engine import READING
@@ -42,6 +42,8 @@ from harvester.records import Article, ArticleFiles, ArticleResult, Asset, Estim
 
 DEFAULT_RANK = 100
 """Rank of a model that nobody ranked; lower is better."""
+BATCH = 300
+"""Rows looked up by key in one statement; SQLite takes at most 999 values in older builds."""
 
 __all__ = ["DEFAULT_RANK", "Catalog", "Funnel"]
 
@@ -370,14 +372,17 @@ def _upsert_skip(connection: Connection, item: Skip) -> None:
 
 def _save_estimates(connection: Connection, rows: Sequence[EstimateRow]) -> None:
     estimate = table(models.Estimate)
-    for row in rows:
-        scope = (estimate.c.snapshot_id == row.snapshot_id) & (estimate.c.model_id == row.model_id)
-        sync_rows(connection, estimate, [estimate_values(row)], scope)
+    for start in range(0, len(rows), BATCH):
+        batch = rows[start : start + BATCH]
+        keys = [(row.snapshot_id, row.model_id) for row in batch]
+        scope = tuple_(estimate.c.snapshot_id, estimate.c.model_id).in_(keys)
+        sync_rows(connection, estimate, [estimate_values(row) for row in batch], scope)
 
 
-def _delete_where(connection: Connection, target: Any, column: str, keys: Iterable[tuple[Any, ...]]) -> None:
-    for key in keys:
-        connection.execute(delete(target).where(target.c[column] == key[0]))
+def _delete_where(connection: Connection, target: Table, column: str, keys: Sequence[tuple[Any, ...]]) -> None:
+    if keys:
+        match = target.c[column] == bindparam("owner")
+        connection.execute(delete(target).where(match), [{"owner": key[0]} for key in keys])
 
 
 def _now() -> str:

@@ -47,7 +47,7 @@ def sync_rows(
     Columns that a given row leaves out keep what they have. Of two given rows with one key the first counts.
 
     Returns:
-        The keys of rows that were there and were changed or deleted, or are new.
+        The keys of rows that were there and are there still, but changed.
     """
     keys = [column.name for column in target.primary_key]
     wanted: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -73,7 +73,7 @@ def sync_rows(
         connection.execute(target.update().where(match).values(rest), names)
     if fresh:
         connection.execute(target.insert(), fresh)
-    return gone + [tuple(row[key] for key in keys) for row in changed + fresh]
+    return [tuple(row[key] for key in keys) for row in changed]
 
 
 def _clean(value: Any) -> Any:

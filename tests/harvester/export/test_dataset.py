@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 from sqlalchemy import create_engine, text
-from torchvision.datasets import ImageFolder
 
 from harvester.catalog import Catalog
 from harvester.errors import UsageError
@@ -92,7 +91,10 @@ class TestWhatIsWritten:
         assert (summary.n_seen, summary.n_rows, summary.left_out.total()) == (40, 40, 0)
         assert summary.by_split.total() == 40
 
+    @pytest.mark.slow
     def test_torchvision_opens_a_split(self, catalog, dest):
+        from torchvision.datasets import ImageFolder
+
         fill(catalog)
         export_dataset(catalog, dest, ExportRequest("imagefolder"))
 
