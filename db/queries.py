@@ -19,7 +19,7 @@ WHERE EXISTS (SELECT 1 FROM asset s WHERE s.article_id = a.article_id AND s.role
     (a.annotated_version IS NULL AND NOT EXISTS (
         SELECT 1 FROM skip k WHERE k.article_id = a.article_id AND k.subject_id = a.article_id
           AND k.stage NOT IN ({_STAGES}) AND k.is_permanent))
-    OR (:version IS NOT NULL AND a.annotated_version <> :version)
+    OR a.annotated_version <> COALESCE(:version, a.annotated_version)
     OR EXISTS (
         SELECT 1 FROM skip k WHERE k.article_id = a.article_id AND k.subject_id = a.article_id
           AND k.stage NOT IN ({_STAGES}) AND (NOT k.is_permanent OR :retry_failed)))

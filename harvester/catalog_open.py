@@ -90,6 +90,10 @@ def _check_revision(engine: Engine, place: str, root: Path, *, create: bool, upg
         migrations.upgrade(connection)
 
 
+def _first_line(error: DBAPIError) -> str:
+    return next(iter(str(error.orig).splitlines()), "it gave no reason")
+
+
 @contextmanager
 def clear_errors(root: Path) -> Iterator[None]:
     """Turn what the database says into one sentence.
@@ -105,7 +109,7 @@ def clear_errors(root: Path) -> Iterator[None]:
         for sign, (kind, sentence) in _SENTENCES.items():
             if sign in words:
                 raise kind(sentence.format(root=root)) from error
-        raise CatalogError(f"The catalog in {root} refused: {error.orig}.") from error
+        raise CatalogError(f"The catalog in {root} refused: {_first_line(error)}.") from error
     except SQLAlchemyError as error:
         raise CatalogError(f"The catalog in {root} refused: {error}.") from error
 
