@@ -198,6 +198,7 @@ class _Loop:
         self._n_taken = self._n_handled = self._n_failed_in_a_row = 0
         self._outcome = CrawlOutcome(n_hits)
         self._problem: str | None = None
+        self._search_problem: str | None = None
         self._pool = ThreadPoolExecutor(client.settings.max_transfers, thread_name_prefix="transfer")
 
     def run(self) -> CrawlOutcome:
@@ -225,8 +226,8 @@ class _Loop:
         finally:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._keep_what_is_whole()
-        left = self._problem is not None or self._outcome.n_failed > 0
-        return replace(self._outcome, complete=not left, problem=self._problem)
+        stopped = self._problem or self._search_problem
+        return replace(self._outcome, complete=stopped is None and not self._outcome.n_failed, problem=stopped)
 
     def _look_ahead(self) -> bool:
         """Ask for the versions of the next hits; False when nothing is under way any more."""
@@ -262,7 +263,8 @@ class _Loop:
         except (SourceError, FetchError) as error:
             if not self._n_handled and not self._resolving and not self._fetching:
                 raise
-            self._problem = str(error)
+            # what is under way is finished; the search goes on in the next run
+            self._search_problem, self._hits = str(error), None
             return None
         if hit is None:
             self._hits = None
