@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Callable
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +185,7 @@ def test_files_get_their_own_name_and_a_quoted_address() -> None:
         "..\\a.jpg",
         "\ud800.jpg",
         "x" * 300 + ".jpg",
-        "pmc1.1.PDF/.jpg",
+        "pmc1.1.PDF/x.jpg",
     ],
 )
 def test_media_names_that_are_no_names_are_left_out(name: str) -> None:
@@ -305,9 +306,17 @@ def test_what_the_service_did_not_find_is_noted() -> None:
 
 @pytest.mark.parametrize(
     "result",
-    [None, {}, {"count": "x", "idlist": []}, {"count": "1"}, {"count": "1", "idlist": ["PMC1"]}, {"count": "1", "idlist": [1]},
-     {"count": "1", "idlist": ["../1"]}, {"count": "1", "idlist": ["٣"]}],
-)  # fmt: skip
+    [
+        None,
+        {},
+        {"count": "x", "idlist": []},
+        {"count": "1"},
+        {"count": "1", "idlist": ["PMC1"]},
+        {"count": "1", "idlist": [1]},
+        {"count": "1", "idlist": ["../1"]},
+        {"count": "1", "idlist": ["٣"]},
+    ],
+)
 def test_search_answers_of_another_shape_are_refused(result: Any) -> None:
     with pytest.raises(ValueError):
         parse_search({"esearchresult": result})
@@ -315,7 +324,8 @@ def test_search_answers_of_another_shape_are_refused(result: Any) -> None:
 
 def test_terms_keep_the_query_in_brackets_and_add_the_filters() -> None:
     assert build_term("a OR b", Policy.parse("commercial"), histology=False) == (
-        "(a OR b) AND open_access[filter] AND (cc0_license[filter] OR cc_by_license[filter] OR cc_by-sa_license[filter])"
+        "(a OR b) AND open_access[filter]"
+        " AND (cc0_license[filter] OR cc_by_license[filter] OR cc_by-sa_license[filter])"
     )
     assert "cc_" not in build_term("a", Policy.parse("any"), histology=False)
     assert '"H&E"[Figure/Table Caption]' in build_term("a", REMIX, histology=True)
@@ -351,7 +361,7 @@ def test_pieces_of_a_range_follow_each_other_without_gap(last: date, n_days: int
     assert len(pieces) > 1
     assert pieces[0][1] == last and pieces[-1][0] == first
     assert all(begin <= end for begin, end in pieces)
-    assert all(newer[0] - older[1] == timedelta(days=1) for newer, older in zip(pieces, pieces[1:], strict=False))
+    assert all(newer[0] - older[1] == timedelta(days=1) for newer, older in pairwise(pieces))
 
 
 class Index:
@@ -447,9 +457,14 @@ def test_real_europe_pmc_answers_are_read(samples: Path) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [{"version": "6.9"}, {"hitCount": "3"}, {"hitCount": 3, "resultList": []}, {"hitCount": 1, "resultList": {"result": [7]}},
-     {"hitCount": 1, "resultList": {"result": [{"source": "../", "id": "x"}]}}],
-)  # fmt: skip
+    [
+        {"version": "6.9"},
+        {"hitCount": "3"},
+        {"hitCount": 3, "resultList": []},
+        {"hitCount": 1, "resultList": {"result": [7]}},
+        {"hitCount": 1, "resultList": {"result": [{"source": "../", "id": "x"}]}},
+    ],
+)
 def test_europe_pmc_answers_of_another_shape_are_refused(answer: dict) -> None:
     with pytest.raises(ValueError):
         parse_results(answer, "*")
