@@ -191,23 +191,29 @@ class PmcSearch:
                 yield Hit(pmcid)
 
     def _sliced(self, n_hits: int) -> Iterator[str]:
+        dates = (self._first, self._last)
+        n_dated = n_hits if self._has_dates else self._page(dates).n_hits
+        yield from self._walk(dates, n_dated)
+        if n_dated < n_hits:
+            self._say(f"{n_hits - n_dated:,} of the hits have no release date up to {self._last} and were not reached.")
+
+    def _walk(self, dates: tuple[date, date], n_hits: int) -> Iterator[str]:
+        """Yield what lies in a range of dates that holds too many for one page."""
         n_seen = 0
-        todo = [(self._first, self._last)]
-        while todo and n_seen < n_hits:
-            first, last = piece = todo.pop(0)
-            page = self._page(piece)
+        for first, last in split_dates(*dates):
+            if n_seen >= n_hits:
+                return
+            page = self._page((first, last))
+            n_seen += page.n_hits
             if page.is_complete or first == last:
                 if not page.is_complete:
                     self._say(
                         f"{page.n_hits:,} articles were released on {first}, and the service shows {len(page.pmcids):,}"
                         " of them; narrow the query to reach the others."
                     )
-                n_seen += page.n_hits
                 yield from page.pmcids
             else:
-                todo = split_dates(first, last) + todo
-        if n_seen < n_hits:
-            self._say(f"{n_hits - n_seen:,} of the hits have no release date in the range and were not reached.")
+                yield from self._walk((first, last), page.n_hits)
 
     def _page(self, dates: tuple[date, date] | None) -> SearchPage:
         key = self._page_key(dates)
@@ -249,8 +255,9 @@ class PmcSearch:
         todo = [(self._first, self._last)]
         while todo:
             piece = todo.pop()
-            if self._memory.get_checkpoint(self._page_key(piece)) is not None:
-                self._memory.set_checkpoint(self._page_key(piece), None)
-                if piece[0] != piece[1]:
-                    todo += split_dates(*piece)
+            is_kept = self._memory.get_checkpoint(self._page_key(piece)) is not None
+            self._memory.set_checkpoint(self._page_key(piece), None)
+            # a range of the user's is not asked for a second time, so it has no page of its own
+            if piece[0] != piece[1] and (is_kept or piece == (self._first, self._last)):
+                todo += split_dates(*piece)
         self._memory.set_checkpoint(self._key, None)
