@@ -13,11 +13,14 @@ import numpy as np
 
 from harvester.demo.articles import DEMO_QUERY, draw_articles, truth_as_json
 from harvester.demo.plan import PLAN, ArticlePlan
+from harvester.demo.served import ServedArticle
 from harvester.demo.server import StandIn
 from harvester.demo.summary import SNAPSHOT_QUERY, compare, contact_sheet, expected_panels, sentences
 from harvester.errors import MalformedArticle
 from harvester.geometry import RgbImage
 
+DEMO_PORT = 48112
+"""Tried first, so that a second demonstration meets the same addresses and leaves the catalog as it is."""
 SHEET_NAME, TRUTH_NAME = "contact-sheet.png", "truth.json"
 
 Harvest = Callable[[str, Path], int]
@@ -69,7 +72,7 @@ def run_demo(
     """
     say("Drawing articles: H&E-like tissue at known scale, beside other stains, charts and photographs.")
     articles = draw_articles(seed, plan=plan, progress=progress)
-    with StandIn([article.served for article in articles]) as services, environment(services.environment()):
+    with _serve([article.served for article in articles]) as services, environment(services.environment()):
         say(
             f"Serving {len(articles)} article versions on {services.bucket_url.rsplit('/', 1)[0]}, and harvesting them."
         )
@@ -93,6 +96,13 @@ def run_demo(
     echo("  export HARVESTER_EMAIL=you@example.org")
     echo("  harvester run 'colorectal adenoma' --histology --limit 20 --out runs/adenoma")
     return code
+
+
+def _serve(articles: Sequence[ServedArticle]) -> StandIn:
+    try:
+        return StandIn(articles, port=DEMO_PORT)
+    except OSError:
+        return StandIn(articles)
 
 
 def _read_picture(path: Path) -> RgbImage:

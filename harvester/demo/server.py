@@ -92,11 +92,11 @@ class _Server(ThreadingHTTPServer):
     # a client that goes on after its answer was cut must not be reset by a full queue
     request_queue_size = 128
 
-    def __init__(self, stand_in: StandIn) -> None:
+    def __init__(self, stand_in: StandIn, port: int) -> None:
         self.stand_in = stand_in
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", port), _Handler)
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
         connection, address = super().get_request()
@@ -121,7 +121,10 @@ class _Server(ThreadingHTTPServer):
 
 
 class StandIn:
-    """Context manager: the services over `articles`, on a free port of 127.0.0.1, until the block ends.
+    """Context manager: the services over `articles`, on 127.0.0.1, until the block ends; port 0 takes a free one.
+
+    Raises:
+        OSError: when the port is taken.
 
     Attributes:
         eutils_url, bucket_url, europepmc_url: Base addresses, as the environment variables expect them.
@@ -136,6 +139,7 @@ class StandIn:
         articles: Sequence[ServedArticle],
         faults: Faults = NO_FAULTS,
         limits: ServiceLimits = REAL_LIMITS,
+        port: int = 0,
     ) -> None:
         self._faults = faults
         self._limits = limits
@@ -143,7 +147,7 @@ class StandIn:
         self._bucket = Bucket(articles, limits)
         self._europepmc = EuropePmc(articles)
         self._state = _State()
-        self._server = _Server(self)
+        self._server = _Server(self, port)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         base = f"http://127.0.0.1:{self._server.server_address[1]}"
         self.eutils_url, self.bucket_url, self.europepmc_url = f"{base}/eutils", f"{base}/bucket", f"{base}/europepmc"

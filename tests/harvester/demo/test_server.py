@@ -441,6 +441,16 @@ def test_parallel_transfers_are_counted() -> None:
         assert server.requests == []
 
 
+def test_a_taken_port_is_refused_and_a_freed_one_can_be_had_again() -> None:
+    with StandIn(ARTICLES) as server:
+        port = int(server.bucket_url.split(":")[2].split("/")[0])
+        with pytest.raises(OSError, match="in use"):
+            StandIn(ARTICLES, port=port)
+        bucket(server, "PMC101.1/PMC101.1.pdf")
+    with StandIn(ARTICLES, port=port) as server:
+        assert bucket(server, "PMC101.1/PMC101.1.pdf").status_code == 200
+
+
 def test_leaving_the_block_frees_the_port_and_ends_kept_connections() -> None:
     with requests.Session() as session:
         with StandIn(ARTICLES) as server:
