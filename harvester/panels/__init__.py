@@ -1,0 +1,1 @@
+"""Figures cut into panels, their letters, and the part of the caption that is theirs."""
