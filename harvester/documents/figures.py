@@ -62,15 +62,18 @@ def extract_figures(
         pages = Pages(document)
         found = locate(article_id, document, pages, announced, settings, skips)
         ids = _figure_ids(article_id, found)
+        at_page = None
         for item, figure_id in zip(found, ids, strict=True):
             figure = None
             if item.view is not None:
+                if item.view.index != at_page:
+                    document.forget_pages()
+                at_page = item.view.index
                 try:
                     figure = _build(figure_id, item, pages[item.view.index], media, settings)
                 except MalformedArticle as error:
                     skips.append(Skip(figure_id, article_id, "documents", error.reason, str(error)))
                     continue
-                document.forget_pages()
             if figure is not None:
                 figures.append(figure)
             else:

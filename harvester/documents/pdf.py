@@ -63,6 +63,8 @@ class PdfPage:
         self._origin = (bounds.x0, bounds.y0)
         self._read: tuple[list[Placement], list[Mark]] | None = None
         self._lines: list[TextLine] | None = None
+        self._words: list[tuple[str, BoxPt]] | None = None
+        self._text: Any = None
 
     @property
     def box(self) -> BoxPt:
@@ -102,12 +104,22 @@ class PdfPage:
         return self._lines
 
     def _text_page(self) -> Any:
+        if self._text is None:
+            self._text = self._read_text()
+        return self._text
+
+    def _read_text(self) -> Any:
         options = mupdf.FzStextOptions()
         options.flags = mupdf.FZ_STEXT_PRESERVE_WHITESPACE | mupdf.FZ_STEXT_MEDIABOX_CLIP
         return pymupdf.TextPage(mupdf.FzStextPage(self._list, options))
 
     def lone_words(self) -> list[tuple[str, BoxPt]]:
         """Return the words that have no neighbour in their line: panel letters, ticks of an axis."""
+        if self._words is None:
+            self._words = self._read_words()
+        return self._words
+
+    def _read_words(self) -> list[tuple[str, BoxPt]]:
         try:
             words = self._text_page().extractWORDS()
         except Exception:  # a page whose text can't be read still has pictures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from harvester.settings import DocumentSettings
 DRAWING_PX_PER_PT = 300 / 72
 """Scale of a figure that has no samples of its own."""
 MAX_TILES = 400
+MAX_PATCHES = 60
 SAME_LEVELS = 6
 """Grey levels by which a render may differ from the samples it shows: colour conversion rounds, overlays do not."""
 
@@ -144,17 +146,28 @@ def figure_pixels(
     the scale of its finest part, on that part's pixel grid.
     """
     lone = parts[0] if len(parts) == 1 and parts[0].page_box is not None and _same(parts[0].page_box, box) else None
-    if lone is not None and not _is_painted_over(page, box):
-        return lone.pixels, lone.pixels_from
+    if lone is not None and lone.pixels_from == "render":
+        return lone.pixels, "render"
     large = [p for p in parts if p.page_box is not None and p.page_box.area >= 0.02 * box.area]
     scales = [
         (p.pixels.shape[1] / p.page_box.width, p.pixels.shape[0] / p.page_box.height) for p in large if p.page_box
     ]
     sx, sy = max(scales, key=max) if scales else (DRAWING_PX_PER_PT, DRAWING_PX_PER_PT)
     width, height = _render_shape(box, sx, sy, settings)
-    if lone is not None and lone.pixels.shape[0] * lone.pixels.shape[1] <= settings.max_render_px:
+    if lone is not None:
         height, width = lone.pixels.shape[:2]
-    picture = page.render(box, width, height)
+    patches = _patches(page, box, parts, width, height)
+    if lone is not None and patches == []:
+        return lone.pixels, lone.pixels_from
+    if patches is None:
+        if width * height > settings.max_render_px and lone is not None:
+            return lone.pixels, lone.pixels_from
+        picture = page.render(box, width, height)
+    else:
+        picture = _pasted(box, parts, width, height)
+        for patch in patches:
+            x0, y0, x1, y1 = patch
+            picture[y0:y1, x0:x1] = page.render(_on_page(patch, box, width, height), x1 - x0, y1 - y0)
     if lone is not None and picture.shape == lone.pixels.shape and _alike(picture, lone.pixels):
         return lone.pixels, lone.pixels_from
     return picture, "render"
@@ -164,17 +177,64 @@ def _same(a: BoxPt, b: BoxPt) -> bool:
     return max(abs(p - q) for p, q in zip(a.as_tuple(), b.as_tuple(), strict=True)) < 0.5
 
 
-def _is_painted_over(page: PdfPage, box: BoxPt) -> bool:
-    last = max((p.order for p in page.placements() if p.box.intersection_area(box) > 0), default=0)
-    inside = (box.x0 + 1, box.y0 + 1, box.x1 - 1, box.y1 - 1)
+Patch = tuple[int, int, int, int]
 
-    def meets(x0: float, y0: float, x1: float, y1: float) -> bool:
-        return x0 < inside[2] and x1 > inside[0] and y0 < inside[3] and y1 > inside[1]
 
-    first = min((p.order for p in page.placements() if p.box.intersection_area(box) > 0), default=last)
-    if any(m.order > first and meets(m.x0, m.y0, m.x1, m.y1) for m in page.marks()):
-        return True
-    return any(meets(*line.box.as_tuple()) for line in page.lines())
+def _on_page(patch: Patch, box: BoxPt, width: int, height: int) -> BoxPt:
+    px, py = box.width / width, box.height / height
+    return BoxPt(box.x0 + patch[0] * px, box.y0 + patch[1] * py, box.x0 + patch[2] * px, box.y0 + patch[3] * py)
+
+
+def _pasted(box: BoxPt, parts: Sequence[Raster], width: int, height: int) -> RgbImage:
+    """Lay the parts on white where the page shows them; the finest ones sample for sample."""
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    sx, sy = width / box.width, height / box.height
+    for part in parts:
+        assert part.page_box is not None
+        x0, y0 = round((part.page_box.x0 - box.x0) * sx), round((part.page_box.y0 - box.y0) * sy)
+        wide, high = max(1, round(part.page_box.width * sx)), max(1, round(part.page_box.height * sy))
+        pixels = part.pixels
+        if abs(wide - pixels.shape[1]) > 1 or abs(high - pixels.shape[0]) > 1:
+            shrinks = wide < pixels.shape[1]
+            pixels = cv2.resize(pixels, (wide, high), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+        x0, y0 = max(0, min(x0, width - 1)), max(0, min(y0, height - 1))
+        pixels = pixels[: height - y0, : width - x0]
+        canvas[y0 : y0 + pixels.shape[0], x0 : x0 + pixels.shape[1]] = pixels
+    return canvas
+
+
+def _patches(page: PdfPage, box: BoxPt, parts: Sequence[Raster], width: int, height: int) -> list[Patch] | None:
+    """Return the pixel rectangles of a figure where something else than its parts is painted; None for nearly all of it.
+
+    Colour conversion is most of the cost of a figure, and the parts have been through it already.
+    """
+    ready = [p.page_box for p in parts if p.pixels_from == "pdf" and p.page_box is not None]
+    if not ready:
+        return None
+    touched = [p for p in page.placements() if p.box.intersection_area(box) > 0]
+    first = min((p.order for p in touched), default=0)
+    boxes = [p.page_box for p in parts if p.pixels_from != "pdf" and p.page_box is not None]
+    for placement in touched:
+        inside = any(placement.box.intersection_area(r) > 0.97 * placement.box.area for r in ready)
+        if not placement.is_plain or not inside:
+            boxes.append(placement.box)
+    sx, sy = width / box.width, height / box.height
+    rects = [b.as_tuple() for b in (*boxes, *(line.box for line in page.lines()))]
+    rects += [(m.x0, m.y0, m.x1, m.y1) for m in page.marks() if not (m.is_white and m.order < first)]
+    grid = np.zeros((int(box.height) + 2, int(box.width) + 2), np.uint8)  # one cell a point
+    for x0, y0, x1, y1 in rects:
+        left, top, right, bottom = x0 - box.x0 - 1.5, y0 - box.y0 - 1.5, x1 - box.x0 + 1.5, y1 - box.y0 + 1.5
+        if right > 2 and bottom > 2 and left < box.width - 2 and top < box.height - 2:
+            cv2.rectangle(grid, (int(max(0, left)), int(max(0, top))), (int(right), int(bottom)), 255, -1)
+    n, _labels, stats, _centres = cv2.connectedComponentsWithStats(grid, connectivity=8)
+    found = [(x, y, x + w, y + h) for x, y, w, h, _area in stats[1:n].tolist()]
+    if len(found) > MAX_PATCHES or sum((r[2] - r[0]) * (r[3] - r[1]) for r in found) > 0.5 * grid.size:
+        return None
+    pixels = [
+        (max(0, int(x0 * sx)), max(0, int(y0 * sy)), min(width, math.ceil(x1 * sx)), min(height, math.ceil(y1 * sy)))
+        for x0, y0, x1, y1 in found
+    ]
+    return [p for p in pixels if p[0] < p[2] and p[1] < p[3]]
 
 
 def _alike(a: RgbImage, b: RgbImage) -> bool:
