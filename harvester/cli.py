@@ -15,6 +15,7 @@ from harvester import __version__
 if TYPE_CHECKING:
     from harvester.catalog import Catalog
     from harvester.fetch.store import Store
+    from harvester.pipeline.request import CrawlRequest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -261,15 +262,6 @@ def _print_status(catalog: Catalog) -> None:
     click.echo(status_text(catalog.funnel()))
 
 
-@contextmanager
-def _reading(harvest: Path) -> Iterator[Catalog]:
-    from harvester.catalog import Catalog
-
-    _require(harvest)
-    with Catalog.open(harvest) as catalog:
-        yield catalog
-
-
 def _require(harvest: Path) -> None:
     from harvester.errors import UsageError
 
@@ -300,6 +292,171 @@ def _annotate(catalog: Catalog, root: Path, options: dict[str, Any]) -> int:
         catalog, root, settings, Estimators(names, options["device"]), retry_failed=options["retry_failed"]
     )
     return DONE
+
+
+def _request(query: str | None, options: dict[str, Any]) -> CrawlRequest:
+    from harvester.errors import UsageError
+    from harvester.pipeline.request import CrawlRequest, parse_date
+
+    text = options["limit"].strip().lower()
+    if text != "all" and not text.isdecimal():
+        raise UsageError(f"--limit is {options['limit']!r}: give a number from 1 on, or all.")
+    if query is not None and not query.strip():
+        raise UsageError("The query is empty; say what to look for, for instance 'colorectal adenoma'.")
+    return CrawlRequest(
+        query=query,
+        source=options["source"],
+        limit=None if text == "all" else int(text),
+        policy=options["policy"],
+        date_from=parse_date(options["date_from"]),
+        date_until=parse_date(options["date_until"], last=True),
+        histology=options["histology"],
+        manifest=options["manifest"],
+    )
+
+
+def _dry_run(request: CrawlRequest) -> int:
+    from harvester.fetch.client import Client
+    from harvester.pipeline.crawl import plan
+    from harvester.progress import say
+    from harvester.settings import ServiceSettings
+
+    with Client(ServiceSettings.from_environment()) as client:
+        for line in plan(request, client, say=say).lines():
+            click.echo(line)
+    return DONE
+
+
+def _crawl(request: CrawlRequest, store: Store, catalog: Catalog) -> int:
+    from harvester.fetch.client import Client
+    from harvester.pipeline.crawl import crawl as crawl_articles
+    from harvester.progress import Progress, say
+    from harvester.settings import ServiceSettings
+
+    with Client(ServiceSettings.from_environment()) as client, Progress("articles fetched") as progress:
+        outcome = crawl_articles(request, store, catalog, client, progress, say)
+    if outcome.problem:
+        say(outcome.problem)
+    say(outcome.line())
+    return DONE if outcome.complete else LEFT
+
+
+@main.command()
+@click.argument("harvest", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("dest", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--format",
+    "format_name",
+    required=True,
+    type=click.Choice(["imagefolder", "parquet", "webdataset", "coco", "csv", "qupath"]),
+    help="imagefolder and csv are there; the others say that they are not yet.",
+)
+@click.option("--license", "policy", default="remix", show_default=True, metavar="POLICY", help="As of `run`.")
+@click.option("--include-nd", is_flag=True, help="Crops of figures whose licence forbids derivatives, too.")
+@click.option("--min-he-score", type=float, default=0.0, metavar="0..1", help="Least probability of H&E.")
+@click.option("--mpp-min", type=float, metavar="UM", help="Finest pixel size taken, in µm.")
+@click.option("--mpp-max", type=float, metavar="UM", help="Coarsest pixel size taken, in µm.")
+@click.option("--max-interval-ratio", type=float, metavar="R", help="Widest 90 % interval taken, upper over lower end.")
+@click.option("--include-abstained", is_flag=True, help="Snapshots of unknown scale, too.")
+@click.option("--include-conflicts", is_flag=True, help="Snapshots whose witnesses contradict each other, too.")
+@click.option("--at", "at_mpp", metavar="MPP", hidden=True)
+@click.option("--tile", metavar="N", hidden=True)
+@click.option("--dry-run", is_flag=True, help="Print what would be left out and why; write nothing.")
+def export(harvest: Path, dest: Path, **options: Any) -> None:
+    """Write a labelled data set with the licence and the citation of every image.
+
+    \b
+    harvester export runs/adenoma datasets/adenoma --format imagefolder --mpp-max 1.0
+    """
+    from harvester.catalog import Catalog
+    from harvester.errors import UsageError
+    from harvester.export.dataset import export_dataset
+    from harvester.export.request import ExportRequest
+    from harvester.progress import Progress
+
+    for name in ("at_mpp", "tile"):
+        if options[name] is not None:
+            raise UsageError(f"--{name.removesuffix('_mpp')} is not there yet; filter with --mpp-min and --mpp-max.")
+    request = ExportRequest(
+        format=options["format_name"],
+        policy=options["policy"],
+        include_nd=options["include_nd"],
+        min_he_score=options["min_he_score"],
+        mpp_min_um=options["mpp_min"],
+        mpp_max_um=options["mpp_max"],
+        max_interval_ratio=options["max_interval_ratio"],
+        include_abstained=options["include_abstained"],
+        include_conflicts=options["include_conflicts"],
+        dry_run=options["dry_run"],
+    )
+    _require(harvest)
+    with Catalog.open(harvest) as catalog, Progress("snapshots", total=catalog.funnel().snapshots) as progress:
+        summary = export_dataset(catalog, dest, request, tick=progress.advance)
+    click.echo(summary.text())
+
+
+@main.command()
+@click.argument("harvest", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--repair", is_flag=True, help="Remove what is damaged or left over, and get or make it again next time.")
+def verify(harvest: Path, repair: bool) -> None:
+    """Check every file against its hash and every row against its file.
+
+    \b
+    harvester verify runs/adenoma --repair
+    """
+    from contextlib import nullcontext
+
+    from harvester.catalog import Catalog
+    from harvester.fetch.store import Store
+    from harvester.progress import Progress
+    from harvester.verify import verify as verify_harvest
+
+    _require(harvest)
+    with (
+        Catalog.open(harvest) as catalog,
+        Store(harvest).lock() if repair else nullcontext(),
+        Progress("files") as progress,
+    ):
+        report = verify_harvest(catalog, harvest, repair=repair, tick=progress.advance)
+    click.echo(report.text())
+    sys.exit(DONE if report.is_sound or repair else LEFT)
+
+
+@main.command()
+@click.option(
+    "--out",
+    "out_dir",
+    default="demo-harvest",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The harvest's folder; again is continued, not repeated.",
+)
+def demo(out_dir: Path) -> None:
+    """Run the whole way on drawn articles, served on this machine: no network, nothing but this folder is touched.
+
+    \b
+    harvester demo --out demo-harvest
+    """
+    from harvester.catalog import Catalog
+    from harvester.demo.run import run_demo
+    from harvester.progress import Progress, say
+
+    def harvest(query: str, out: Path) -> int:
+        run_options = {p.name: p.get_default(click.Context(run)) for p in run.params if p.name}
+        return _run(query, out, {**run_options, "limit": "all", "models": ()})
+
+    def read_rows(root: Path, query: str) -> Any:
+        with Catalog.open(root) as catalog:
+            return catalog.rows(query)
+
+    with Progress("articles drawn") as drawing:
+
+        def drawn(n_done: int, n_all: int) -> None:
+            drawing.total = n_all
+            drawing.advance(n_done - drawing.n_done)
+
+        code = run_demo(out_dir, harvest, read_rows, say=say, echo=click.echo, progress=drawn)
+    sys.exit(code)
 
 
 for _name, _help in (
