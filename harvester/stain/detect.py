@@ -45,7 +45,7 @@ def score_kind(pixels: RgbImage) -> PanelKindScore:
     Raises:
         HarvestError: when the shipped classifier is damaged.
     """
-    probabilities = _model().probabilities(describe(pixels))
+    probabilities = _model().probabilities(describe(pixels)[None, :])[0]
     best = int(probabilities.argmax())
     he = float(probabilities[PANEL_KINDS.index("he")])
     return PanelKindScore(kind=PANEL_KINDS[best], kind_score=float(probabilities[best]), he_score=he)
@@ -57,8 +57,8 @@ def find_he_regions(
     """Return the clean rectangles of tissue in a panel (H, W, 3) uint8, in its native pixels, and why others are none.
 
     Usually one rectangle, nearly the whole panel: frames, paper, and letters or bars burned in near an edge are left
-    out where that costs little. A section on glass gives the box round its tissue; two large pieces apart give two, left
-    to right. The second list holds (reason, sentence) pairs: not_he, too_small, grey_print, too_little_tissue.
+    out where that costs little. A section on glass gives the box round its tissue; two large pieces apart give two,
+    left to right. The second list holds (reason, sentence) pairs: not_he, too_small, grey_print, too_little_tissue.
     """
     height, width = pixels.shape[:2]
     if score.he_score < settings.min_score:

@@ -2,8 +2,8 @@
 
 They are measured on a copy shrunk to `WORK_PX`, so that they mean nearly the same for a panel of 300 px and one of
 5,000 px. The hue of an optical density follows J. A. van der Laak et al., "Hue-saturation-density (HSD) model for stain
-recognition in digital images from transmitted light microscopy", Cytometry 39 (2000) 275-284; the two extreme stain directions follow M. Macenko et al., "A method for normalizing histology slides for quantitative
-analysis", ISBI 2009.
+recognition in digital images from transmitted light microscopy", Cytometry 39 (2000) 275-284; the two extreme stain
+directions follow M. Macenko et al., "A method for normalizing histology slides for quantitative analysis", ISBI 2009.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def _colour(small: RgbImage, lab: NDArray[np.float32]) -> list[float]:
     counts = np.histogram(hue, bins=18, range=(-np.pi, np.pi), weights=weight)[0]
     out += [float(v) for v in counts / max(float(counts.sum()), 1e-6)]
     out.append(_share(coloured))
-    stacked: NDArray[np.float64] = np.asarray(np.corrcoef(flat.T + np.random.default_rng(0).normal(0, 1e-3, flat.T.shape)))
+    # a trace of noise keeps the correlation of a plain picture defined
+    stacked = np.atleast_2d(np.corrcoef(flat.T + np.random.default_rng(0).normal(0, 1e-3, flat.T.shape)))
     out += [float(stacked[0, 1]), float(stacked[0, 2]), float(stacked[1, 2])]
     codes = (small >> 4).reshape(-1, 3).astype(np.int32) @ np.array([256, 16, 1], dtype=np.int32)
     shares = np.sort(np.bincount(codes, minlength=4096))[::-1] / codes.size

@@ -49,7 +49,9 @@ CLOTH: list[Colour] = [
 
 def _shine(rng: Rng, picture: RgbImage, relief: Field, share: float) -> RgbImage:
     spot = squash(
-        noise(rng, *relief.shape, 1.4, 10) + relief, at=float(np.quantile(relief, 1 - share)) + 1.6, sharpness=8
+        noise(rng, relief.shape[0], relief.shape[1], 1.4, 10) + relief,
+        at=float(np.quantile(relief, 1 - share)) + 1.6,
+        sharpness=8,
     )
     return np.clip(picture + spot[:, :, None] * 200.0, 0, 255).astype(np.uint8)
 
@@ -57,7 +59,7 @@ def _shine(rng: Rng, picture: RgbImage, relief: Field, share: float) -> RgbImage
 def _lit(picture: RgbImage, relief: Field, depth: float) -> RgbImage:
     slope = cv2.Sobel(cv2.GaussianBlur(relief, (0, 0), 1.5), cv2.CV_32F, 1, 0, ksize=5)
     slope = slope / (float(np.abs(slope).mean()) + 1e-6)
-    return np.clip(picture * (1.0 + depth * np.clip(slope, -2, 2))[:, :, None], 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture * (1.0 + depth * np.clip(slope, -2, 2))[:, :, None], 0, 255), dtype=np.uint8)
 
 
 def _inside(rng: Rng, h: int, w: int, lo: float = 0.5, hi: float = 0.95) -> Field:
@@ -120,10 +122,10 @@ def draw_skin(rng: Rng) -> RgbImage:
     body = blend(squash(noise(rng, h, w, 3.2), 0, 1.2), dark, base, base)
     spot = squash(noise(rng, h, w, 2.6, 3), float(rng.uniform(0.6, 1.6)), float(rng.uniform(4, 12)))[:, :, None]
     lesion = np.asarray(_pick(rng, [(170, 60, 60), (110, 50, 40), (200, 110, 110), (60, 35, 35)]))
-    body = body * (1 - 0.8 * spot) + lesion * 0.8 * spot
+    spotted = body * (1 - 0.8 * spot) + lesion * 0.8 * spot
     yy, xx = np.mgrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]
     shade = 1 + rng.uniform(-0.4, 0.4) * xx + rng.uniform(-0.3, 0.3) * yy
-    body = np.clip(body * shade[:, :, None] + rng.normal(0, 2.5, (h, w, 1)), 0, 255).astype(np.uint8)
+    body = np.clip(spotted * shade[:, :, None] + rng.normal(0, 2.5, (h, w, 1)), 0, 255).astype(np.uint8)
     if rng.random() < 0.3:
         inside = _inside(rng, h, w, 0.6, 1.1)[:, :, None]
         body = (body * inside + np.asarray(_pick(rng, CLOTH)) * (1 - inside)).astype(np.uint8)
@@ -157,7 +159,7 @@ def draw_radiology(rng: Rng) -> RgbImage:
         out = (
             out * (1 - heat) + np.asarray(_pick(rng, [(255, 90, 20), (255, 220, 40), (60, 120, 255)])) * heat
         ).astype(np.uint8)
-    return out
+    return np.asarray(out, dtype=np.uint8)
 
 
 def draw_cytology(rng: Rng) -> RgbImage:
@@ -191,10 +193,10 @@ def draw_cytology(rng: Rng) -> RgbImage:
         _cell(rng, out, at, size * rng.uniform(1.1, 2.2), _pick(rng, plasma, 8), 0.75)
         _cell(rng, out, at, size * rng.uniform(0.7, 1.1), _pick(rng, nucleus, 10), 0.9)
     soft = cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.5, 1.5)))
-    return np.clip(soft * (1 + 0.04 * noise(rng, h, w, 1.0, 24))[:, :, None], 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(soft * (1 + 0.04 * noise(rng, h, w, 1.0, 24))[:, :, None], 0, 255), dtype=np.uint8)
 
 
-def _cell(rng: Rng, out: np.ndarray, at: tuple[int, int], size: float, colour: Colour, cover: float) -> None:  # type: ignore[type-arg]
+def _cell(rng: Rng, out: Field, at: tuple[int, int], size: float, colour: Colour, cover: float) -> None:
     reach = int(size * 1.6) + 2
     y0, y1, x0, x1 = (
         max(0, at[1] - reach),
@@ -211,7 +213,7 @@ def _cell(rng: Rng, out: np.ndarray, at: tuple[int, int], size: float, colour: C
     out[y0:y1, x0:x1] = out[y0:y1, x0:x1] * (1 - alpha) + np.asarray(colour) * alpha
 
 
-def _blobs(rng: Rng, out: np.ndarray, n: int, size: float, colour: Colour, cover: float) -> None:  # type: ignore[type-arg]
+def _blobs(rng: Rng, out: Field, n: int, size: float, colour: Colour, cover: float) -> None:
     for _ in range(n):
         _cell(rng, out, (int(rng.uniform(0, out.shape[1])), int(rng.uniform(0, out.shape[0]))), size, colour, cover)
 
@@ -257,7 +259,7 @@ def draw_gel(rng: Rng) -> RgbImage:
     else:
         tone = (20 + 225 * grey).astype(np.uint8)
     if rng.random() < 0.15:
-        return blend(tone / 255.0, (20, 40, 130), (215, 230, 250))
+        return blend((tone / 255.0).astype(np.float32), (20, 40, 130), (215, 230, 250))
     return np.asarray(cv2.cvtColor(tone, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
 
 

@@ -31,7 +31,7 @@ def noise(rng: Rng, height: int, width: int, beta: float, coarsest: int = 3) -> 
         grid = rng.normal(size=(max(2, cells * height // max(height, width) + 1), cells + 1)).astype(np.float32)
         out += weight * cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
         cells, weight = cells * 2, weight * 2.0 ** (-beta / 2)
-    return (out - out.mean()) / max(float(out.std()), 1e-6)
+    return np.asarray((out - out.mean()) / max(float(out.std()), 1e-6), dtype=np.float32)
 
 
 def squash(field: Field, at: float = 0.0, sharpness: float = 4.0) -> Field:
@@ -94,7 +94,7 @@ def camera(rng: Rng, pixels: RgbImage, strength: float = 1.0) -> RgbImage:
         h, w = value.shape[:2]
         yy, xx = np.mgrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]
         value = value * (1 - rng.uniform(0.05, 0.3) * (yy**2 + xx**2))[:, :, None]
-    return np.clip(value * 255, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(value * 255, 0, 255), dtype=np.uint8)
 
 
 def wear(rng: Rng, pixels: RgbImage) -> RgbImage:
@@ -118,13 +118,14 @@ def wear(rng: Rng, pixels: RgbImage) -> RgbImage:
         tail = (tip[0] + int(rng.uniform(-0.12, 0.12) * w), tip[1] + int(rng.uniform(-0.12, 0.12) * h))
         cv2.arrowedLine(out, tail, tip, ink, max(1, h // 120), tipLength=0.4)
     if rng.random() < 0.2:
-        border = [int(v) for v in rng.integers(0, max(2, min(h, w) // 16), 4)]
+        top, bottom, left, right = (int(v) for v in rng.integers(0, max(2, min(h, w) // 16), 4))
         paper = 255 if rng.random() < 0.75 else 0
-        out = cv2.copyMakeBorder(out, *border, cv2.BORDER_CONSTANT, value=(paper, paper, paper))
+        out = cv2.copyMakeBorder(out, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(paper, paper, paper))
     if rng.random() < 0.75:
         quality = int(rng.integers(35, 96))
         ok, data = cv2.imencode(".jpg", out[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-        out = cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1] if ok else out
+        worn = cv2.imdecode(data, cv2.IMREAD_COLOR) if ok else None
+        out = out if worn is None else np.asarray(worn, dtype=np.uint8)[:, :, ::-1]
     return np.ascontiguousarray(out)
 
 
@@ -219,17 +220,14 @@ def recolour_other(rng: Rng, pixels: RgbImage) -> RgbImage:
             (plasma * (1 - fine) + nuclear * 0.4, _near(rng, (0.05, 0.2, 0.95))),
         )
     if stain == 5:  # Congo red, oil red O: orange-red on pale blue
-        red = squash(noise(rng, h, w, 2.0, 5), at=0.6, sharpness=8.0)
+        droplets = squash(noise(rng, h, w, 2.0, 5), at=0.6, sharpness=8.0)
         return _mix(
             (nuclear * 0.7 + 0.15 * plasma, _near(rng, (0.78, 0.56, 0.25))),
-            (plasma * red * 1.4, _near(rng, (0.06, 0.72, 0.7))),
+            (plasma * droplets * 1.4, _near(rng, (0.06, 0.72, 0.7))),
         )
     if stain == 6:  # one basic dye: Nissl, toluidine blue, Giemsa, methylene blue, crystal violet
-        dye = _near(
-            rng,
-            [(0.72, 0.62, 0.2), (0.82, 0.53, 0.15), (0.5, 0.8, 0.2), (0.85, 0.4, 0.3)][int(rng.integers(0, 4))],
-            0.03,
-        )
+        dyes = [(0.72, 0.62, 0.2), (0.82, 0.53, 0.15), (0.5, 0.8, 0.2), (0.85, 0.4, 0.3)]
+        dye = _near(rng, dyes[int(rng.integers(0, 4))], 0.03)
         return _mix((nuclear * 1.1 + plasma * rng.uniform(0.1, 0.5), dye))
     if stain == 7:  # elastic: black on red or yellow
         edges = squash(noise(rng, h, w, 1.2, 12), at=1.0, sharpness=8.0)
@@ -243,7 +241,7 @@ def recolour_fluorescence(rng: Rng, pixels: RgbImage) -> RgbImage:
     nuclear, plasma = _amounts(pixels)
     layers = [
         nuclear,
-        plasma * squash(noise(rng, *nuclear.shape, 2.0), 0.4, 6),
+        plasma * squash(noise(rng, nuclear.shape[0], nuclear.shape[1], 2.0), 0.4, 6),
         np.abs(cv2.Laplacian(plasma, cv2.CV_32F)),
     ]
     colours = [
@@ -257,10 +255,10 @@ def recolour_fluorescence(rng: Rng, pixels: RgbImage) -> RgbImage:
     ]
     out = np.zeros((*nuclear.shape, 3), dtype=np.float32)
     for k in rng.permutation(3)[: int(rng.integers(1, 4))]:
-        bright = layers[k] / max(float(np.percentile(layers[k], 99)), 1e-3)
+        bright = layers[int(k)] / max(float(np.percentile(layers[int(k)], 99)), 1e-3)
         bright = np.clip(bright * rng.uniform(0.4, 1.2) - rng.uniform(0.05, 0.4), 0, 1) ** rng.uniform(0.8, 1.8)
         out += bright[:, :, None] * np.asarray(colours[int(rng.integers(0, len(colours)))], dtype=np.float32)
-    return np.clip(out + rng.uniform(0, 12), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(out + rng.uniform(0, 12), 0, 255), dtype=np.uint8)
 
 
 def recolour_electron(rng: Rng, pixels: RgbImage) -> RgbImage:
@@ -269,14 +267,49 @@ def recolour_electron(rng: Rng, pixels: RgbImage) -> RgbImage:
     if rng.random() < 0.6:
         grey = cv2.Sobel(grey, cv2.CV_32F, 1, 1, ksize=5) * 0.15 + 120
     grey = (grey - grey.mean()) / (grey.std() + 1e-3) * rng.uniform(25, 55) + rng.uniform(90, 160)
-    grey = np.clip(grey + rng.normal(0, rng.uniform(2, 10), grey.shape), 0, 255).astype(np.uint8)
-    return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+    noisy = np.clip(grey + rng.normal(0, rng.uniform(2, 10), grey.shape), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(noisy, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
+
+
+def recolour_cytology(rng: Rng, pixels: RgbImage) -> RgbImage:
+    """Return an imitation of a smear: clumps of real nuclei in thin plasma, Diff-Quik or Papanicolaou."""
+    nuclear, plasma = _amounts(pixels)
+    h, w = nuclear.shape
+    clump = squash(
+        noise(rng, h, w, 2.6, int(rng.integers(2, 7))), float(rng.uniform(0.2, 1.3)), float(rng.uniform(6, 25))
+    )
+    single = squash(noise(rng, h, w, 2.0, int(rng.integers(8, 20))), float(rng.uniform(1.6, 2.4)), 15.0)
+    here = np.clip(clump + single, 0, 1)
+    soft = cv2.GaussianBlur(plasma, (0, 0), 2.0)
+    if rng.random() < 0.6:
+        nucleus, thin = _near(rng, (0.55, 0.78, 0.25), 0.06), _near(rng, (0.62, 0.55, 0.25), 0.08)
+    else:
+        nucleus, thin = (
+            _near(rng, (0.68, 0.66, 0.38), 0.06),
+            _near(rng, [(0.8, 0.35, 0.3), (0.15, 0.65, 0.6)][int(rng.integers(0, 2))], 0.08),
+        )
+    ground = rng.uniform(0.01, 0.09) * (1 + 0.3 * noise(rng, h, w, 2.2))
+    return _mix((nuclear * here * rng.uniform(0.8, 1.5), nucleus), (soft * here * rng.uniform(0.3, 0.9) + ground, thin))
+
+
+def section(rng: Rng, pixels: RgbImage) -> RgbImage:
+    """Return real tissue in the outline of a small section or core on white, grey, yellowish or pinkish glass."""
+    h, w = pixels.shape[:2]
+    yy, xx = np.mgrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]
+    radius = np.hypot(yy / rng.uniform(0.5, 1.1), xx / rng.uniform(0.5, 1.1)) + rng.uniform(0.02, 0.25) * noise(
+        rng, h, w, 2.6
+    )
+    inside = squash((1.0 - radius).astype(np.float32), 0.0, float(rng.uniform(20, 80)))[:, :, None]
+    tints = [(250, 250, 250), (235, 235, 238), (248, 244, 228), (244, 232, 242), (205, 206, 204)]
+    glass = np.asarray(tints[int(rng.integers(0, 5))]) + 1.5 * noise(rng, h, w, 3.0)[:, :, None]
+    return np.asarray(np.clip(pixels * inside + glass * (1 - inside), 0, 255), dtype=np.uint8)
 
 
 Recolour = Callable[[Rng, RgbImage], RgbImage]
 RECOLOURED: tuple[tuple[PanelKind, Recolour, float], ...] = (
     ("ihc", recolour_ihc, 1.0),
     ("other_stain", recolour_other, 1.0),
+    ("cytology", recolour_cytology, 0.7),
     ("fluorescence", recolour_fluorescence, 0.4),
     ("electron", recolour_electron, 0.3),
 )

@@ -1,4 +1,4 @@
-"""The trained classifier of panels, evaluated with numpy alone: trees and a small net over `features.describe`.
+"""The trained classifier of panels, evaluated with numpy alone: small nets over `features.describe`.
 
 The file is an .npz without pickles, written by `harvester.stain.train`; its card says what it was made from.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,77 +16,55 @@ from numpy.typing import NDArray
 
 from harvester.errors import HarvestError
 from harvester.records import PANEL_KINDS
-from harvester.stain.features import N_FEATURES, Features
+from harvester.stain.features import N_FEATURES
 
 FORMAT = 1
+CLIP = 4.0
+"""Features are cut at so many spreads from their centre: what is odder than that is not trusted further."""
 
 
 @dataclass(frozen=True, slots=True)
 class PanelModel:
-    """Extremely randomised trees and a net with one hidden layer; their mean, sharpened, is the answer.
+    """A few nets with one hidden layer; the mean of their answers, with a temperature, is the answer.
 
     Attributes:
-        feature: (N,) int16, the feature a node asks, -1 in a leaf; nodes of all trees in one row.
-        threshold: (N,) float32; at most this goes left.
-        left, right: (N,) int32, the next node; a leaf's `left` is its row in `leaf`.
-        leaf: (L, 12) float16, probabilities in the order of PANEL_KINDS.
-        roots: (T,) int32.
-        centre, spread: (F,) float32 that bring features to the net's scale; clipped to 4 spreads.
-        layers: weights and biases of the net, float32.
+        centre, spread: (F,) float32 that bring features to the nets' scale; clipped to `CLIP` spreads.
+        hidden: (K, F + 1, H) float32, weights of the hidden layers, the last row the biases.
+        outer: (K, H + 1, 12) float32, weights of the last layers, kinds in the order of PANEL_KINDS.
         temperature: Divides the log of the mean; fitted on sets held out.
         card: What the model is, was trained on, and measured.
     """
 
-    feature: NDArray[np.int16]
-    threshold: NDArray[np.float32]
-    left: NDArray[np.int32]
-    right: NDArray[np.int32]
-    leaf: NDArray[np.float16]
-    roots: NDArray[np.int32]
     centre: NDArray[np.float32]
     spread: NDArray[np.float32]
-    layers: tuple[NDArray[np.float32], ...]
+    hidden: NDArray[np.float32]
+    outer: NDArray[np.float32]
     temperature: float
     card: dict[str, Any]
 
-    def probabilities(self, features: Features) -> NDArray[np.float64]:
-        """Return (12,) float64 that sum to 1, in the order of PANEL_KINDS, for (F,) float32 features."""
-        mean = 0.5 * self.tree_probabilities(features) + 0.5 * self.net_probabilities(features)
-        return sharpen(mean[None, :], self.temperature)[0]
-
-    def tree_probabilities(self, features: Features) -> NDArray[np.float64]:
-        """Return (12,) float64, the mean of the trees' leaves."""
-        node = self.roots.copy()
-        while True:
-            asked = self.feature[node]
-            inner = asked >= 0
-            if not inner.any():
-                break
-            goes_left = features[asked] <= self.threshold[node]
-            node = np.where(inner, np.where(goes_left, self.left[node], self.right[node]), node)
-        return np.asarray(self.leaf[self.left[node]].mean(axis=0, dtype=np.float64))
-
-    def net_probabilities(self, features: Features) -> NDArray[np.float64]:
-        """Return (12,) float64, the net's softmax."""
-        value = np.clip((features - self.centre) / self.spread, -4.0, 4.0).astype(np.float64)
-        for k in range(0, len(self.layers), 2):
-            value = value @ self.layers[k] + self.layers[k + 1]
-            if k + 2 < len(self.layers):
-                value = np.maximum(value, 0.0)
-        raised = np.exp(value - value.max())
-        return np.asarray(raised / raised.sum())
+    def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return (N, 12) float64, rows summing to 1, for (N, F) features."""
+        scaled = np.clip((features - self.centre) / self.spread, -CLIP, CLIP).astype(np.float64)
+        mean = np.zeros((features.shape[0], len(PANEL_KINDS)))
+        for inner, last in zip(self.hidden, self.outer, strict=True):
+            active = np.maximum(scaled @ inner[:-1] + inner[-1], 0.0)
+            value = active @ last[:-1] + last[-1]
+            raised = np.exp(value - value.max(axis=1, keepdims=True))
+            mean += raised / raised.sum(axis=1, keepdims=True) / len(self.hidden)
+        return sharpen(mean, self.temperature)
 
     def to_bytes(self) -> bytes:
         """Return the file's bytes; the same model gives the same bytes."""
-        arrays: dict[str, NDArray[Any]] = {
-            name: getattr(self, name)
-            for name in ("feature", "threshold", "left", "right", "leaf", "roots", "centre", "spread")
-        }
-        arrays |= {f"layer{k}": layer for k, layer in enumerate(self.layers)}
         head = {"format": FORMAT, "kinds": list(PANEL_KINDS), "temperature": self.temperature, "card": self.card}
-        arrays["head"] = np.frombuffer(json.dumps(head, sort_keys=True).encode(), dtype=np.uint8)
         out = io.BytesIO()
-        np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(
+            out,
+            centre=self.centre,
+            spread=self.spread,
+            hidden=self.hidden,
+            outer=self.outer,
+            head=np.frombuffer(json.dumps(head, sort_keys=True).encode(), dtype=np.uint8),
+        )
         return out.getvalue()
 
     @classmethod
@@ -99,10 +78,9 @@ class PanelModel:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             head = json.loads(arrays.pop("head").tobytes())
-            layers = tuple(arrays.pop(f"layer{k}") for k in range(sum(n.startswith("layer") for n in arrays)))
-            model = cls(**arrays, layers=layers, temperature=float(head["temperature"]), card=dict(head["card"]))
+            model = cls(**arrays, temperature=float(head["temperature"]), card=dict(head["card"]))
             known = head["format"] == FORMAT and tuple(head["kinds"]) == PANEL_KINDS
-        except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
+        except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
             raise HarvestError("The panel classifier's file can't be read; install the package again.") from error
         if not known or model.centre.shape != (N_FEATURES,):
             raise HarvestError("The panel classifier was made for other features; train it again.")
