@@ -15,7 +15,7 @@ from harvester.geometry import BoxPt
 _LABEL = re.compile(
     r"""^[\W_]{0,3}
     (?P<prefix>(?:supplement\w*|suppl?\.?|extended\s+data|appendix|online|additional|web)\s+)?
-    (?P<kind>fig(?:ure|s)?|scheme|chart|plate|photo(?:graph)?|image|graph|diagram|map|illustration|box)\b
+    (?P<kind>fig(?:ure|ura|ur|s)?|abb(?:ildung)?|scheme|chart|plate|photo(?:graph)?|image|graph|diagram|map|illustration|box)\b
     [\s.:\-–—]{0,4}
     (?P<number>[A-Z]{0,2}[.\-]?\d{1,3}(?:[.\-]\d{1,2})?[A-Za-z]?|[IVX]{1,5})(?![\w])
     """,
@@ -95,7 +95,7 @@ def parse_label(label: str | None) -> tuple[str, str] | None:
     number = re.sub(r"[.\-]", "", match["number"]).upper()
     if match["prefix"] and not number.startswith(("S", "A")):
         number = ("E" if match["prefix"].lower().startswith("extended") else "S") + number
-    return ("fig" if kind.startswith("fig") else kind), number
+    return ("fig" if kind.startswith(("fig", "abb")) else kind), number
 
 
 def is_table_caption(text: str) -> bool:

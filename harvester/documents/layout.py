@@ -340,7 +340,9 @@ def _belongs(drawing: Atom, taken: Sequence[Atom]) -> bool:
     images = [a for a in taken if a.is_image]
     if not images:
         return True
-    return drawing.short_side >= 30 and drawing.box.gap(union_pt(a.box for a in images)) <= 25
+    whole = union_pt(a.box for a in images)
+    in_row = min(drawing.box.y1, whole.y1) - max(drawing.box.y0, whole.y0) > 0.5 * drawing.box.height
+    return drawing.short_side >= 30 and drawing.box.gap(whole) <= (60 if in_row else 25)
 
 
 def _take_beside(view: PageView, result: Assignment, free: list[Atom], boxes: Sequence[BoxPt], min_pt: float) -> None:

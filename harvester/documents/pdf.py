@@ -206,7 +206,8 @@ class PdfPage:
             pixmap = mupdf.fz_new_pixmap_with_bbox(mupdf.fz_device_rgb(), area, mupdf.FzSeparations(), 0)
             mupdf.fz_clear_pixmap_with_value(pixmap, 255)
             device = mupdf.fz_new_draw_device(matrix, pixmap)
-            seen = mupdf.FzRect(0, 0, width_px, height_px)
+            left, top = self._origin
+            seen = mupdf.FzRect(box.x0 + left, box.y0 + top, box.x1 + left, box.y1 + top)
             mupdf.fz_run_display_list(self._list, device, mupdf.FzMatrix(), seen, mupdf.FzCookie())
             mupdf.fz_close_device(device)
             return samples(pixmap).copy()

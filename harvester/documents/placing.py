@@ -245,13 +245,21 @@ def _take_next_page(found: Sequence[Found], views: Sequence[PageView], used: set
 
 
 def _take_in_order(found: Sequence[Found], views: Sequence[PageView], used: set[int], min_pt: float) -> None:
-    """Tie figures that no caption could place to pages that hold nothing but pictures, when they are as many."""
+    """Tie figures that no caption could place to pages of pictures without captions, when they are as many."""
     lost = [item for item in found if not item.atoms]
     pages = []
     for view in views:
         free = [a for a in view.atoms if id(a) not in used and a.short_side >= min_pt and a.is_image]
         if free and not view.captions and sum(a.box.area for a in free) >= 0.15 * view.width * view.height:
             pages.append((view, free))
+    if len(lost) != len(pages):
+        # Or, one by one, to large pictures that nothing else explains.
+        pages = [
+            (view, [a])
+            for view in views
+            for a in view.atoms
+            if id(a) not in used and a.is_image and a.box.area >= 0.06 * view.width * view.height
+        ]
     if lost and len(lost) == len(pages):
         for item, (view, free) in zip(lost, pages, strict=True):
             item.view, item.caption, item.atoms = view, None, free
