@@ -12,7 +12,8 @@ from typing import Literal
 import cv2
 import numpy as np
 import pymupdf
-from PIL import Image, ImageDraw, ImageFont
+from numpy.typing import NDArray
+from PIL import Image
 
 from harvester.geometry import BoxPt, BoxPx, RgbImage
 
@@ -73,19 +74,19 @@ class Plate:
 
     def cell_image(self, cell: Cell, *, with_everything: bool = False) -> RgbImage:
         """Return a cell with what belongs into its pixels; `with_everything` burns in all letters and bars."""
-        image = Image.fromarray(cell.pixels)
-        pen = ImageDraw.Draw(image)
-        size = max(14, image.height // 12)
-        font = ImageFont.load_default(size)
+        pixels = cell.pixels.copy()
+        height, width = pixels.shape[:2]
+        size = max(14, height // 12)
         if cell.letter and (with_everything or self.letters == "raster"):
-            pen.rectangle((0, 0, int(size * 1.25), int(size * 1.25)), fill="white")
-            pen.text((size * 0.62, size * 0.62), cell.letter, fill="black", font=font, anchor="mm")
+            side = int(size * 1.25)
+            pixels[:side, :side] = 255
+            _write(pixels, cell.letter, size, side // 2, side // 2)
         if cell.bar and (with_everything or self.has_raster_bars):
             length, text = cell.bar
-            right, low = image.width - size, image.height - size
-            pen.rectangle((right - length, low - size // 5, right - 1, low), fill="black")
-            pen.text((right - length / 2, low - size // 3), text, fill="black", font=font, anchor="ms")
-        return np.asarray(image)
+            right, low = width - size, height - size
+            pixels[low - size // 5 : low, max(0, right - round(length)) : right] = 0
+            _write(pixels, text, size, right - round(length / 2), low - size // 5 - size * 2 // 3)
+        return pixels
 
     def composed(self, *, with_everything: bool = False) -> RgbImage:
         """Return the whole figure as one raster on white."""
@@ -94,6 +95,26 @@ class Plate:
         for cell, box in zip(self.cells, self.boxes(), strict=True):
             box.crop(canvas)[:] = self.cell_image(cell, with_everything=with_everything)
         return canvas
+
+
+@cache
+def _word_ink(text: str, size_px: int) -> NDArray[np.float32]:
+    """Return bold text as (H, W) float32: 1 where there is ink."""
+    with pymupdf.open() as document:
+        page = document.new_page(width=size_px * (len(text) + 1), height=int(size_px * 1.2))
+        page.insert_text((1, size_px * 0.95), text, fontname="hebo", fontsize=size_px)
+        picture = page.get_pixmap(colorspace=pymupdf.csGRAY, alpha=False)
+        grey = np.frombuffer(picture.samples, np.uint8).reshape(picture.height, picture.width)
+    columns = np.flatnonzero(grey.min(0) < 255)
+    return np.asarray(1 - grey[:, columns[0] : columns[-1] + 1] / np.float32(255), np.float32)
+
+
+def _write(pixels: RgbImage, text: str, size_px: int, x: int, y: int) -> None:
+    """Write black text into a picture, its middle at (x, y), cut at the edges."""
+    ink = _word_ink(text, size_px)
+    top, left = max(0, y - ink.shape[0] // 2), max(0, x - ink.shape[1] // 2)
+    place = pixels[top : top + ink.shape[0], left : left + ink.shape[1]]
+    place[:] = place * (1 - ink[: place.shape[0], : place.shape[1], None])
 
 
 def encode_jpeg(pixels: RgbImage, *, quality: int = 92, cmyk: bool = False) -> bytes:

@@ -150,3 +150,30 @@ def test_four_inks_come_back_as_the_colours_they_were() -> None:
     back = render(pdf, 1, BoxPt(0, 0, 80, 40), 80)
 
     assert np.abs(back[:, 5:35].astype(int) - colours[:, 5:35]).max() < 20
+
+
+def test_scale_bars_are_as_long_as_their_label_says() -> None:
+    pixels = np.full((300, 400, 3), 200, np.uint8)
+    plate = Plate("Figure 1", "", (Cell(pixels, "", (120.0, "60 µm")),), 1, "flat", "none", has_raster_bars=True)
+
+    burned = plate.composed()
+
+    longest = max((burned == 0).all(2).sum(1))
+    assert longest == 120
+    assert (pixels == 200).all(), "the cell itself stays as it was"
+
+
+def test_bars_and_captions_on_the_page_can_be_read_back(drawn: list[DrawnArticle]) -> None:
+    article = drawn[0]
+    shown = [panel for panel in article.truth if panel.bar_um]
+    with pymupdf.open(stream=article.served.pdf.body, filetype="pdf") as document:
+        page = document[shown[0].page_number - 1]
+        words = " ".join(page.get_text().split())
+        lines = [item for path in page.get_drawings() for item in path["items"] if item[0] == "l"]
+
+    assert "200 µm" in words and "100 µm" in words and "original magnification ×200" in words
+    lengths_um = [
+        (end.x - start.x) / panel.page_box.width * panel.width_px * panel.mpp_um
+        for (_, start, end), panel in zip(lines, shown, strict=True)
+    ]
+    assert lengths_um == pytest.approx([panel.bar_um for panel in shown], rel=1e-3)
