@@ -172,8 +172,12 @@ def _split(pixels: RgbImage, box: BoxPx, least: int, score: float, depth: int) -
         for part in _slices(box, axis, lines):
             children += _split(pixels, part, least, min(score, cut_score), depth + 1)
         kept = sum(child.box.area for child in children)
-        # a cut that leaves crumbs (bands of a gel, lines of a table) cuts a single thing
-        if children and (len(children) == 1 or kept >= 0.4 * box.area):
+        # a cut that leaves crumbs (bands of a gel, lines of a table, boxes of a flow chart) cuts a single thing
+        if is_drawing and children:
+            is_crumbled = kept < 0.5 * box.area or min(child.box.area for child in children) < 0.05 * box.area
+        else:
+            is_crumbled = kept < 0.4 * box.area and len(children) > 1
+        if children and not is_crumbled:
             return children
         return [Piece(box, 0.5 * score)]
     parts = _islands(pixels, box, least)
@@ -393,4 +397,4 @@ def _is_white_between(pixels: RgbImage, box: BoxPx, grown: BoxPx) -> bool:
     outer = grown.crop(pixels)[::2, ::2].min(axis=2) < 245
     inner = box.crop(pixels)[::2, ::2].min(axis=2) < 245
     ring = outer.size - inner.size
-    return ring > 0 and (int(outer.sum()) - int(inner.sum())) <= 0.02 * ring
+    return bool(ring > 0 and (int(outer.sum()) - int(inner.sum())) <= 0.02 * ring)

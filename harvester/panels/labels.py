@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from harvester.geometry import BoxPx
 from harvester.panels.captions import CaptionParts, ordinal
 
 _MARK = re.compile(r"(\()?(\d{0,2}[A-Za-z]|[ivxIVX]{2,4}|\d{1,2})([).:,]*)")
-_ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X")
 
 Text = tuple[str, float, float, float]
 """A short text with centre x, centre y and height, in pixels of the figure's raster."""
@@ -31,7 +31,6 @@ _PLACES: dict[str, tuple[float, float, float, float]] = {
     "below left": (0, 1, 0.5, 1),
     "below middle": (0.5, 1, 0, 1),
 }
-_BEFORE_ORDER = 0.5
 
 
 def label_panels(
@@ -85,9 +84,7 @@ def _printed(boxes: Sequence[BoxPx], texts: Sequence[Text], caption: CaptionPart
     return best[1]
 
 
-def _nearest(
-    boxes: Sequence[BoxPx], marks: Sequence[tuple[str, float, float, float]], place: str
-) -> dict[int, tuple[str, float]] | dict[int, str]:
+def _nearest(boxes: Sequence[BoxPx], marks: Sequence[tuple[str, float, float, float]], place: str) -> dict[int, str]:
     ax, ay, dx, dy = _PLACES[place]
     pairs = []
     for k, box in enumerate(boxes):
@@ -113,7 +110,7 @@ def _value(named: dict[int, str], n_panels: int, style: str, caption: CaptionPar
         return 0.0
     labels = [named[k] for k in sorted(named)]
     numbers = [ordinal(label) or 0 for label in labels]
-    in_order = sum(a < b for a, b in zip(numbers, numbers[1:], strict=False)) / max(1, len(numbers) - 1)
+    in_order = sum(a < b for a, b in pairwise(numbers)) / max(1, len(numbers) - 1)
     known = sum(label in caption.labels for label in labels) / len(labels) if caption.labels else 0.5
     from_start = 1.0 if min(numbers) == 1 else 0.0
     share = len(labels) / n_panels
@@ -122,6 +119,4 @@ def _value(named: dict[int, str], n_panels: int, style: str, caption: CaptionPar
     if n_panels > 1 and len(labels) == 1 and not (from_start and known == 1.0):
         return 0.0
     weight = 0.3 if "1" in style and not caption.labels else 1.0
-    return weight * (
-        2 * share + _BEFORE_ORDER * in_order + 0.5 * known + 0.5 * from_start + (0.2 if "(" in style else 0.0)
-    )
+    return weight * (2 * share + 0.5 * in_order + 0.5 * known + 0.5 * from_start + (0.2 if "(" in style else 0.0))
