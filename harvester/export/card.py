@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,8 @@ from harvester.export.request import REASONS
 from harvester.export.splits import SPLITS, TEST_PERCENT, VAL_PERCENT
 from harvester.licences import licence_name
 
-MAX_NUMBERS = 40
-"""Numbers of a model shown in the card; models.json has all of them."""
+MAX_ROWS = 40
+"""Rows of a model's results shown in the card; models.json has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,31 +96,31 @@ def _models(models: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = ["## Models", ""]
     for model in models:
         lines += [f"`{model['model_id']}`: {model['name']}, version {model['version']}.", ""]
-        numbers = list(_numbers(_measured(model["card"])))
-        if numbers:
-            lines += [
-                "As measured by its makers; `models.json` says on what:",
-                "",
-                *_table(("measure", "value"), numbers[:MAX_NUMBERS]),
-            ]
+        measured = _measurements(model["card"])
+        lines += ["Measured when it was made; `models.json` has its whole card:", "", *measured] if measured else []
     return lines
 
 
-def _measured(card: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the part of a model card that holds measurements."""
-    for name in ("measured", "metrics", "results", "evaluation"):
-        part = card.get(name)
-        if isinstance(part, Mapping):
-            return part
-    return {}
+def _measurements(card: Mapping[str, Any]) -> list[str]:
+    """Return the results in a model card as tables: a list of rows as it stands, single numbers as one table."""
+    results = card.get("results")
+    if not isinstance(results, Mapping):
+        return []
+    lines: list[str] = []
+    for name, value in results.items():
+        rows = [row for row in value if isinstance(row, Mapping)] if isinstance(value, list) else []
+        if rows:
+            head = [str(column) for column in rows[0]]
+            lines += [f"{str(name).replace('_', ' ').capitalize()}:", ""]
+            lines += _table(head, ([_number(row.get(column)) for column in head] for row in rows[:MAX_ROWS]))
+    single = [(name, _number(value)) for name, value in results.items() if isinstance(value, (int, float, str))]
+    return _table(("measure", "value"), single) + lines
 
 
-def _numbers(part: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(part, Mapping):
-        for name, value in part.items():
-            yield from _numbers(value, f"{path} / {name}" if path else str(name))
-    elif isinstance(part, (int, float)) and not isinstance(part, bool):
-        yield path, f"{part:.4g}" if isinstance(part, float) else f"{part:,}"
+def _number(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _thanks(accessed: str | None) -> list[str]:

@@ -144,7 +144,11 @@ def make_estimate(
 
 def save_model(catalog: Catalog, model_id: str = MODEL, rank: int = 0) -> None:
     """A model with a card."""
-    card = {"measured": {"median_abs_log2": 0.21, "n": 1234}}
+    rows = [
+        {"name": "all", "pictures": 1234, "median_log2": 0.21},
+        {"name": "10-20x", "pictures": 9, "median_log2": None},
+    ]
+    card = {"results": {"measured_on": "2026-01-01", "test_side": rows}, "scales": [1.0]}
     catalog.save_model(model_id, model_id.partition("@")[0], "1", "ab" * 32, card, rank=rank)
 
 

@@ -172,7 +172,8 @@ class TestWhatIsWritten:
         assert "43 snapshots in the harvest, 3 left out under the licence policy `remix`" in card
         assert "| abstained | the model would not say" in card
         assert "| licence_not_in_policy | the licence is not in the policy of this export | 1 |" in card
-        assert "| median_abs_log2 | 0.21 |" in card
+        assert "| measured_on | 2026-01-01 |" in card
+        assert "Test side:\n\n| name | pictures | median_log2 |\n| --- | --- | --- |\n| all | 1234 | 0.21 |" in card
         assert f"was accessed on {day} from https://registry.opendata.aws/ncbi-pmc." in card
         assert "not endorsed by it" in card
 
@@ -376,6 +377,24 @@ class TestWhereItGoes:
 
         monkeypatch.setattr("harvester.export.dataset._write_about", fail)
         with pytest.raises(OSError, match="No space left"):
+            export_dataset(catalog, dest, ExportRequest("csv"))
+
+        assert bytes_of(dest) == before
+        assert list(dest.parent.iterdir()) == [dest]
+
+    def test_an_export_that_cannot_take_its_place_puts_the_earlier_one_back(self, catalog, dest, monkeypatch):
+        fill(catalog, 2)
+        export_dataset(catalog, dest, ExportRequest("csv"))
+        before = bytes_of(dest)
+        rename = Path.rename
+
+        def refuse(self: Path, target: Path) -> Path:
+            if self.name.endswith(".unfinished"):
+                raise OSError(13, "Permission denied")
+            return rename(self, target)
+
+        monkeypatch.setattr(Path, "rename", refuse)
+        with pytest.raises(OSError, match="Permission denied"):
             export_dataset(catalog, dest, ExportRequest("csv"))
 
         assert bytes_of(dest) == before
