@@ -204,7 +204,7 @@ def _pasted(box: BoxPt, parts: Sequence[Raster], width: int, height: int) -> Rgb
 
 
 def _patches(page: PdfPage, box: BoxPt, parts: Sequence[Raster], width: int, height: int) -> list[Patch] | None:
-    """Say whether the publisher's file shows the same picture as the PDF with clearly more detail.
+    """Return the pixel rectangles of a figure where more than its parts is painted; None for nearly all of it.
 
     Colour conversion is most of the cost of a figure, and the parts have been through it already.
     """
