@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import requests
@@ -49,6 +50,8 @@ MAX_REDIRECTS = 3
 REFUSAL_TRIES = 4
 """The services word overload and a bad query alike; the same refusal so often in a row is meant."""
 FIRST_PAUSE_S = 0.5
+LONG_PAUSE_S = 3.0
+"""A person in front of the screen is told of longer ones."""
 EUROPEPMC_PER_SECOND = 4
 """No limit is published; 1 to 5 a second is the advice."""
 
@@ -77,8 +80,8 @@ class _Service:
 class Client:
     """Asks E-utilities, the PMC bucket and Europe PMC; nothing else can be reached through it.
 
-    Safe for threads: each has its own session. `sleep` replaces every wait between tries, for tests; the limit of
-    requests a second holds all the same.
+    Safe for threads: each has its own session; use it in a `with` block, which closes them. `sleep` replaces every wait
+    between tries, for tests; the limit of requests a second holds all the same.
     """
 
     def __init__(self, settings: ServiceSettings, *, sleep: Callable[[float], None] | None = None) -> None:
@@ -86,14 +89,29 @@ class Client:
         self._stop = threading.Event()
         self._sleep = sleep
         self._local = threading.local()
+        self._sessions: list[requests.Session] = []
         self._transfers = threading.BoundedSemaphore(settings.max_transfers)
         self._limiters: dict[str, RateLimiter] = {}
-        self._limiters_lock = threading.Lock()
+        self._lock = threading.Lock()
         self._eutils = _Service("NCBI E-utilities", settings.eutils_url, self._eutils_slot)
         self._bucket = _Service("the PMC bucket", settings.bucket_url, lambda: self._transfers)
         self._europepmc = _Service("Europe PMC", settings.europepmc_url, self._europepmc_slot)
         for name in ("urllib3.connectionpool", "urllib3.util.retry"):
             logging.getLogger(name).addFilter(_HIDE_KEY)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are kept open; a later request opens new ones."""
+        with self._lock:
+            for session in self._sessions:
+                session.close()
 
     def cancel(self) -> None:
         """Make every wait end now and every transfer at its next piece; both raise Cancelled."""
@@ -183,7 +201,8 @@ class Client:
                 raise service.error(f"{{name}} refused the request: {_braced(reason)}.")
             if attempt < self.settings.max_tries:
                 self.wait_to_try_again(attempt, wish_s, reason, service)
-        raise service.error(f"{{name}} {verb} in {self.settings.max_tries} tries: {_braced(reason)}.")
+        advice = "; check the network" if verb.startswith("could") else ""
+        raise service.error(f"{{name}} {verb} in {self.settings.max_tries} tries: {_braced(reason)}{advice}.")
 
     # waiting
 
@@ -209,7 +228,10 @@ class Client:
             message = f"{{name}} asks to wait {wish_s:.0f} s, longer than the {longest:.0f} s that a run waits."
             raise RateLimited(str(service.error(message)), wish_s)
         wait_s = min(max(wish_s or 0.0, own), longest)
-        logger.info("%s: %s; trying again in %.1f s (%d)", service.name, reason, wait_s, attempt)
+        # a search waits for this, files come in side by side
+        is_felt = wait_s >= LONG_PAUSE_S and service is not self._bucket
+        level = logging.WARNING if is_felt else logging.INFO
+        logger.log(level, "%s: %s; trying again in %.0f s", service.name, reason, wait_s)
         if self._sleep is not None:
             self._sleep(wait_s)
         else:
@@ -221,7 +243,7 @@ class Client:
             raise Cancelled("The run was stopped.")
 
     def _limiter(self, name: str, per_second: int) -> RateLimiter:
-        with self._limiters_lock:
+        with self._lock:
             if name not in self._limiters:
                 self._limiters[name] = RateLimiter(name, per_second, sleep=self._limiter_sleep)
             return self._limiters[name]
@@ -250,6 +272,8 @@ class Client:
             session.headers["User-Agent"] = f"{self.settings.tool}/{__version__}{contact}"
             session.auth = _no_auth
             self._local.session = session
+            with self._lock:
+                self._sessions.append(session)
         # a proxy of the environment has no business between this process and a server on the same machine
         session.trust_env = urlsplit(service.base).hostname not in LOOPBACK_HOSTS
         return session

@@ -220,7 +220,10 @@ def test_a_server_that_is_down_is_one_sentence(settings: ServiceSettings, pauses
     closed = dataclasses.replace(settings, eutils_url="http://127.0.0.1:9", bucket_url="http://127.0.0.1:9")
     client = Client(closed, sleep=pauses.append)
 
-    with pytest.raises(SourceError, match=r"NCBI E-utilities could not be reached in 6 tries: the connection failed\."):
+    with pytest.raises(
+        SourceError,
+        match=r"NCBI E-utilities could not be reached in 6 tries: the connection failed; check the network\.",
+    ):
         search(client)
     with pytest.raises(FetchError, match=r"The PMC bucket could not be reached in 6 tries"):
         client.ask_bucket("x", {}, bytes)
@@ -284,3 +287,13 @@ def test_words_of_services_are_cleaned() -> None:
     assert clean_words(" <b>Too\n many</b> from 10.0.0.1. ") == "Too many from ***"
     assert len(clean_words("x" * 10_000)) == 200
     assert clean_words("") == "no reason given"
+
+
+def test_a_closed_client_leaves_no_connection_open(settings: ServiceSettings, script: Script, recwarn) -> None:
+    script.replies = [GOOD]
+    with Client(settings) as client:
+        search(client)
+
+    assert client._sessions and all(not session.adapters["http://"].poolmanager.pools for session in client._sessions)
+    assert search(client) == FOUND
+    client.close()
