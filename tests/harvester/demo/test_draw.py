@@ -37,8 +37,9 @@ def test_nuclei_have_their_size_in_micrometres_at_every_scale(mpp_um: float) -> 
 
     _, _, stats, _ = cv2.connectedComponentsWithStats((section.chromatin > 0.3).astype(np.uint8))
     area_um2 = stats[1:, cv2.CC_STAT_AREA] * section.um**2
-    diameter_um = np.median(2 * np.sqrt(area_um2 / np.pi))
-    assert 7.0 < diameter_um < 9.0
+    # slits between the plates cut some nuclei; the upper quarter is whole
+    diameter_um = np.percentile(2 * np.sqrt(area_um2 / np.pi), 75)
+    assert 7.2 < diameter_um < 8.4
 
 
 def test_noise_has_the_spread_it_says_and_blobs_of_the_size_asked_for() -> None:

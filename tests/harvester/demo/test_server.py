@@ -203,6 +203,7 @@ def test_search_returns_nothing_beyond_its_ceiling() -> None:
     many = repeat([article(1)], 30)
     with StandIn(many, limits=ServiceLimits(search_ceiling=10, enforces_rate=False)) as server:
         page = esearch(server, "colon[title]", retmax="100")
+        last = esearch(server, "colon[title]", retmax="100", retstart="7")
         refused = requests.get(
             f"{server.eutils_url}/esearch.fcgi",
             params={"db": "pmc", "term": "colon[title]", "retmode": "json", "retstart": "10"},
@@ -210,6 +211,7 @@ def test_search_returns_nothing_beyond_its_ceiling() -> None:
         )
 
     assert (page["count"], len(page["idlist"]), page["retmax"]) == ("30", 10, "10")
+    assert len(last["idlist"]) == 3
     with pytest.raises(json.JSONDecodeError):
         json.loads(refused.text)
     assert "cannot be larger than 9" in json.loads(refused.text, strict=False)["esearchresult"]["ERROR"]
@@ -240,6 +242,18 @@ def test_more_requests_in_a_second_than_allowed_are_refused_and_recorded(key: st
     assert (body["error"], body["limit"], body["count"]) == ("API rate limit exceeded", str(limit), str(limit + 1))
     assert replies[-1].headers["Retry-After"] == "2"
     assert (len(server.violations), server.busiest_second) == (1, limit + 1)
+
+
+def test_the_window_slides_and_is_one_second_long() -> None:
+    server = StandIn(ARTICLES)
+    arrivals = [10.0, 10.4, 10.99, 11.0, 11.3, 11.41, 11.98]
+
+    refused = [server._over_rate({}, "caller", at_s) is not None for at_s in arrivals]
+
+    # at 11.3 the last second holds 10.4, 10.99, 11.0 and itself
+    assert refused == [False, False, False, False, True, True, True]
+    assert [v.count for v in server.violations] == [4, 4, 5]
+    server._server.server_close()
 
 
 def test_requests_a_second_apart_are_no_violation() -> None:
