@@ -7,10 +7,12 @@ transaction takes the write lock when it begins, unless it was announced as read
 
 from __future__ import annotations
 
+from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
+from sqlite3 import connect
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, inspect, text
 
 HEAD = "0001"
 """The revision this program reads and writes; equals the newest file in migrations/versions."""
@@ -30,8 +32,26 @@ def open_engine(url: str) -> Engine:
     """
     if not url.startswith("sqlite"):
         return create_engine(url, pool_pre_ping=True)
-    # None: the driver opens no transaction of its own, the `begin` event below does
-    engine = create_engine(url, connect_args={"isolation_level": None})
+    # isolation_level None: the driver opens no transaction of its own, the `begin` event below does
+    return _listen(create_engine(url, connect_args={"isolation_level": None}))
+
+
+def open_immutable(path: Path) -> Engine:
+    """Return an engine on a SQLite file that nobody can write to now, such as one on a read-only medium.
+
+    WAL mode wants to write even to read; SQLite leaves that when told that the file cannot change.
+    """
+    address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    return _listen(
+        create_engine(
+            "sqlite://",
+            poolclass=NullPool,
+            creator=lambda: connect(address, uri=True, isolation_level=None, check_same_thread=False),
+        )
+    )
+
+
+def _listen(engine: Engine) -> Engine:
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
     return engine

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from db.engine import HEAD, READING, open_engine, read_revision
+from db.engine import HEAD, READING, open_engine, open_immutable, read_revision
 from harvester import __version__
 from harvester.errors import CatalogError, FetchError, HarvestError
 
@@ -28,7 +28,10 @@ def open_checked(root: Path, *, create: bool, upgrade: bool) -> Engine:
     if not url:
         _check_file(path, create=create)
     try:
-        engine = open_engine(url or f"sqlite:///{path}")
+        if not (url or create or upgrade) and _is_frozen(path):
+            engine = open_immutable(path)
+        else:
+            engine = open_engine(url or f"sqlite:///{path}")
     except (ArgumentError, NoSuchModuleError) as error:
         raise CatalogError(
             "HARVESTER_CATALOG_URL is not understood: give sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME."
@@ -45,6 +48,11 @@ def open_checked(root: Path, *, create: bool, upgrade: bool) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+def _is_frozen(path: Path) -> bool:
+    """Return whether we may only read here, and no write-ahead log holds rows that are not in the file yet."""
+    return not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
 
 
 def _check_file(path: Path, *, create: bool) -> None:
