@@ -324,6 +324,16 @@ def test_no_fault_of_a_file_leaves_a_wrong_byte(tmp_path: Path, kind) -> None:
     assert outcome.complete and files(tmp_path) == expected_files(TEN[:2])
 
 
+def test_what_fails_in_the_first_round_is_tried_once_more(tmp_path: Path) -> None:
+    damaged_twice = Faults(
+        (Fault("damaged", r"1000\.1\.pdf$", first_tries=2), Fault("500", r"1001.*g001", first_tries=3))
+    )
+    with StandIn(TEN[:2], damaged_twice) as server:
+        outcome = run(server, tmp_path, max_tries=3)
+
+    assert outcome.complete and outcome.n_downloaded == 2 and files(tmp_path) == expected_files(TEN[:2])
+
+
 def test_truncated_files_are_resumed_by_range(tmp_path: Path) -> None:
     with StandIn(TEN[:1], Faults((Fault("truncated", r"\.pdf$"),))) as server:
         run(server, tmp_path)

@@ -242,15 +242,15 @@ def test_images_are_judged_by_their_first_bytes(client: Client, store: Store, sc
 
 def test_no_more_than_eight_transfers_run_at_once(client: Client, tmp_path: Path, script: Script) -> None:
     running, most = set(), [0]
-    lock, enough = threading.Lock(), threading.Event()
+    lock, too_many = threading.Lock(), threading.Event()
 
     def slow(seen: Seen) -> Reply:
         with lock:
             running.add(seen.path)
             most[0] = max(most[0], len(running))
-            if len(running) >= 8:
-                enough.set()
-        enough.wait(3)
+            if len(running) > 8:
+                too_many.set()
+        too_many.wait(0.3)
         with lock:
             running.discard(seen.path)
         return whole()
