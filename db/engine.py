@@ -32,7 +32,7 @@ def open_engine(url: str) -> Engine:
     """
     if not url.startswith("sqlite"):
         return create_engine(url, pool_pre_ping=True)
-    # isolation_level None: the driver opens no transaction of its own, the `begin` event below does
+    # with isolation_level None the driver opens no transaction of its own; the `begin` event below does
     return _listen(create_engine(url, connect_args={"isolation_level": None}))
 
 
