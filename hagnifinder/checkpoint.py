@@ -1,0 +1,145 @@
+"""Weights on disk: one safetensors file, its JSON card inside it and beside it, and the state of a running training.
+
+Every write goes to a neighbour file first and is renamed: a killed run leaves the old file or the new one, never half.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+
+from hagnifinder.errors import ModelError
+from hagnifinder.model import Hagnifinder
+
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+DEFAULT_NAME = "hagnifinder-r18"
+_FORMAT = "hagnifinder-1"
+_MAX_BYTES = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A network with what is known about it."""
+
+    network: Hagnifinder
+    card: dict[str, Any]
+    weights_sha256: str
+
+
+def shipped_models() -> list[str]:
+    """Names of the models in the package, sorted."""
+    return sorted(path.stem for path in WEIGHTS_FOLDER.glob("*.safetensors"))
+
+
+def resolve(name_or_path: str) -> Path:
+    """The weights file behind "default", the name of a shipped model, or a path.
+
+    Raises:
+        ModelError: when there is none.
+    """
+    name = DEFAULT_NAME if name_or_path == "default" else name_or_path
+    shipped = WEIGHTS_FOLDER / f"{name}.safetensors"
+    if os.sep not in name and shipped.is_file():
+        return shipped
+    path = Path(name)
+    if path.is_file():
+        return path
+    raise ModelError(
+        f"there is no model {name_or_path!r}: give a file or one of {', '.join(shipped_models()) or 'none'}."
+    )
+
+
+def save_weights(path: Path, network: Hagnifinder, card: Mapping[str, Any]) -> str:
+    """Write weights as half-precision safetensors with the card inside and as `<stem>.json` beside them.
+
+    Returns:
+        SHA-256 of the weights file, hexadecimal.
+    """
+    # Running variances of a batch normalisation may pass the largest half-precision number: they stay as they are.
+    tensors = {
+        name: (t.half() if t.is_floating_point() and t.ndim > 1 else t).contiguous()
+        for name, t in network.state_dict().items()
+    }
+    text = json.dumps(card, sort_keys=True, ensure_ascii=False)
+    data = to_safetensors(tensors, metadata={"format": _FORMAT, "card": text})
+    write_atomically(path, data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    beside = json.dumps({**card, "weights_sha256": sha256}, indent=2, sort_keys=True, ensure_ascii=False)
+    write_atomically(path.with_suffix(".json"), (beside + "\n").encode())
+    return sha256
+
+
+def load_weights(path: Path) -> LoadedModel:
+    """Read a weights file; safetensors holds numbers only, so a hostile file can run nothing.
+
+    Raises:
+        ModelError: when the file is missing, no model of ours, damaged, or holds numbers that are not finite.
+    """
+    try:
+        size = path.stat().st_size
+        if size > _MAX_BYTES:
+            raise ModelError(f"{path} is too large to be a Hagnifinder model.")
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
+    except ModelError:
+        raise
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ModelError(f"{path} is not a Hagnifinder model.") from error
+    try:
+        card = json.loads(metadata["card"])
+        if metadata.get("format") != _FORMAT or not isinstance(card, dict):
+            raise ValueError("another format")
+        network = Hagnifinder(card["backbone"])
+        network.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in tensors.items()})
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise ModelError(f"{path} is not a Hagnifinder model of this version.") from error
+    if not all(bool(torch.isfinite(t).all()) for t in network.state_dict().values() if t.is_floating_point()):
+        raise ModelError(f"{path} holds numbers that are not finite.")
+    network.eval()
+    return LoadedModel(network, card, sha256)
+
+
+def save_training_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write the state of a running training."""
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("wb") as file:
+        torch.save(dict(state), file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def load_training_state(path: Path) -> dict[str, Any]:
+    """Read it back; plain tensors and numbers only.
+
+    Raises:
+        ModelError: when the file is missing or damaged.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    # torch raises a dozen kinds of errors for a damaged archive.
+    except Exception as error:
+        raise ModelError(f"{path} is not the state of a training run.") from error
+    return state
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file in one step, after its bytes have reached the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

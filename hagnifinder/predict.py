@@ -1,0 +1,224 @@
+"""From a picture to its pixel size, with an interval and the right to say no.
+
+predictor = Predictor.load()
+estimate = predictor.predict(read_rgb("figure.png"))
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hagnifinder.checkpoint import load_weights, resolve
+from hagnifinder.errors import ModelError
+from hagnifinder.model import Hagnifinder, fold_batch_norm
+from hagnifinder.preprocess import MIN_DETAIL, RgbImage, cut_windows, detail, normalise, tissue_share
+from hagnifinder.scale import magnification_x_of, round_significant
+from hagnifinder.training.losses import TARGETS, Target, decode
+
+Device = Literal["auto", "cpu", "cuda"]
+
+BATCH = 8
+"""Windows the network always gets at a time: another batch shape may add up in another order."""
+MAX_WINDOWS = 9
+MIN_SIDE_PX = 64
+"""A picture with a shorter side holds too little to judge."""
+MIN_TISSUE = 0.15
+"""Share of stained area below which a picture is not judged."""
+_MIN_SHRUNKEN_PX = 112
+_PICTURES_AT_ONCE = 16
+
+Reason = Literal["", "too_small", "too_little_tissue", "no_detail", "windows_disagree", "outside_range"]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What the picture says of its own scale.
+
+    Attributes:
+        mpp_um: best guess of the µm per pixel; None when there is none at all.
+        mpp_lo_um, mpp_hi_um: interval meant to hold the truth for 9 of 10 pictures of new patients; None without
+            a guess or when the model was never calibrated.
+        magnification_x, magnification_lo_x, magnification_hi_x: the same as 10 / mpp_um, lo <= hi.
+        abstained: the guess, if any, should not be used.
+        reason: why: too_small, too_little_tissue, no_detail, windows_disagree, outside_range; empty when not abstained.
+        n_windows: windows of the picture the network looked at.
+    """
+
+    mpp_um: float | None
+    mpp_lo_um: float | None
+    mpp_hi_um: float | None
+    magnification_x: float | None
+    magnification_lo_x: float | None
+    magnification_hi_x: float | None
+    abstained: bool
+    reason: str
+    n_windows: int
+
+
+@dataclass(frozen=True, slots=True)
+class RawAnswer:
+    """The network's answers for one picture before any judgement: log2 of µm per pixel, shrinking undone."""
+
+    log2_mpp: tuple[float, ...]
+    refusal: Reason
+
+    @property
+    def centre(self) -> float:
+        """Median over the windows."""
+        return float(np.median(self.log2_mpp))
+
+    @property
+    def spread(self) -> float:
+        """Half the distance from the 16th to the 84th percentile of the windows; 0 for one window."""
+        low, high = np.percentile(self.log2_mpp, [16, 84])
+        return float(high - low) / 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What was learnt on the calibration patients; part of the card.
+
+    The half width of the 90 % interval, in log2, is `q90 * sqrt(floor**2 + spread**2)` (conformal prediction with
+    normalised residuals: Papadopoulos et al., Neural Networks 24(8):842-851, 2011).
+    """
+
+    q90: float
+    floor: float
+    max_spread: float
+    finest_um: float
+    coarsest_um: float
+
+    def half_width(self, spread: float) -> float:
+        """Half width of the 90 % interval in log2."""
+        return self.q90 * math.hypot(self.floor, spread)
+
+
+class Predictor:
+    """A loaded model. Answers do not depend on which other pictures are asked about in the same call."""
+
+    def __init__(self, network: Hagnifinder, card: dict[str, Any], weights_sha256: str, device: torch.device) -> None:
+        self.card = card
+        self.name = str(card.get("name", "unnamed"))
+        self.version = str(card.get("version", ""))
+        self.weights_sha256 = weights_sha256
+        self.model_id = f"{self.name}@{weights_sha256[:12]}"
+        self.device = device
+        if card.get("target") not in TARGETS:
+            raise ModelError(
+                f"the model {self.name} predicts {card.get('target')!r}, which this version does not know."
+            )
+        self._target: Target = card["target"]
+        self._scales: tuple[float, ...] = tuple(float(s) for s in card.get("scales", [1.0]))
+        try:
+            self.calibration = Calibration(**card["calibration"]) if card.get("calibration") else None
+        except TypeError as error:
+            raise ModelError(f"the card of the model {self.name} has a calibration that cannot be read.") from error
+        self._network = fold_batch_norm(network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @classmethod
+    def load(cls, name_or_path: str = "default", device: Device = "auto") -> Predictor:
+        """Load a shipped model by name, or a weights file.
+
+        Raises:
+            ModelError: no such model, a file that is none, or CUDA asked for where there is none.
+        """
+        if device == "cuda" and not torch.cuda.is_available():
+            raise ModelError("there is no CUDA device here: use --device cpu or auto.")
+        chosen = "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
+        loaded = load_weights(resolve(name_or_path))
+        return cls(loaded.network, loaded.card, loaded.weights_sha256, torch.device(chosen))
+
+    def predict(self, rgb: RgbImage) -> Estimate:
+        """Judge one (H, W, 3) uint8 picture."""
+        return self.predict_many([rgb])[0]
+
+    def predict_many(self, pictures: Sequence[RgbImage]) -> list[Estimate]:
+        """Judge pictures; their windows share batches, their answers share nothing."""
+        return [self.judge(raw) for raw in self.answers(pictures)]
+
+    def answers(self, pictures: Sequence[RgbImage], scales: Sequence[float] | None = None) -> list[RawAnswer]:
+        """The network's answers before judgement; `scales` replaces the card's shrunken copies."""
+        used = tuple(scales) if scales is not None else self._scales
+        found: list[RawAnswer] = []
+        for start in range(0, len(pictures), _PICTURES_AT_ONCE):
+            found.extend(self._answer_some(pictures[start : start + _PICTURES_AT_ONCE], used))
+        return found
+
+    def _answer_some(self, pictures: Sequence[RgbImage], scales: tuple[float, ...]) -> Iterator[RawAnswer]:
+        windows: list[RgbImage] = []
+        plans: list[tuple[Reason, list[float]]] = []
+        for rgb in pictures:
+            refusal, own = _windows_of(rgb, scales)
+            plans.append((refusal, [scale for scale, _ in own]))
+            windows.extend(window for _, window in own)
+        log2_mpp = iter(self._run(windows))
+        for refusal, of_scale in plans:
+            # A copy shrunk to r of its size has pixels 1/r as large.
+            yield RawAnswer(tuple(float(next(log2_mpp)) + math.log2(scale) for scale in of_scale), refusal)
+
+    @torch.inference_mode()
+    def _run(self, windows: Sequence[RgbImage]) -> Iterable[float]:
+        answers: list[NDArray[np.float32]] = []
+        for start in range(0, len(windows), BATCH):
+            part = np.stack(windows[start : start + BATCH])
+            batch = np.zeros((BATCH, *part.shape[1:]), dtype=np.uint8)
+            batch[: len(part)] = part
+            out = self._network(normalise(torch.from_numpy(batch).to(self.device)))
+            answers.append(out.float().cpu().numpy()[: len(part)])
+        if not answers:
+            return []
+        return [float(v) for v in decode(np.concatenate(answers), self._target)]
+
+    def judge(self, raw: RawAnswer) -> Estimate:
+        """Turn answers into an estimate: interval from the calibration, and whether to abstain."""
+        n = len(raw.log2_mpp)
+        if n == 0:
+            return Estimate(None, None, None, None, None, None, True, raw.refusal, 0)
+        # An untrained or hostile network must not overflow a float.
+        centre = min(20.0, max(-20.0, raw.centre))
+        mpp_um = round_significant(2.0**centre)
+        low_um = high_um = None
+        reason: Reason = raw.refusal
+        if self.calibration is not None:
+            half = min(20.0, self.calibration.half_width(raw.spread))
+            low_um, high_um = round_significant(2.0 ** (centre - half)), round_significant(2.0 ** (centre + half))
+            if not reason and not self.calibration.finest_um <= mpp_um <= self.calibration.coarsest_um:
+                reason = "outside_range"
+            elif not reason and raw.spread > self.calibration.max_spread:
+                reason = "windows_disagree"
+        return Estimate(
+            mpp_um=mpp_um,
+            mpp_lo_um=low_um,
+            mpp_hi_um=high_um,
+            magnification_x=round_significant(magnification_x_of(mpp_um)),
+            magnification_lo_x=None if high_um is None else round_significant(magnification_x_of(high_um)),
+            magnification_hi_x=None if low_um is None else round_significant(magnification_x_of(low_um)),
+            abstained=bool(reason),
+            reason=reason,
+            n_windows=n,
+        )
+
+
+def _windows_of(rgb: RgbImage, scales: tuple[float, ...]) -> tuple[Reason, list[tuple[float, RgbImage]]]:
+    """The windows of a picture and of its shrunken copies, each with its scale, and why it should not be judged."""
+    if min(rgb.shape[:2]) < MIN_SIDE_PX:
+        return "too_small", []
+    found: list[tuple[float, RgbImage]] = []
+    for scale in scales:
+        height, width = round(rgb.shape[0] * scale), round(rgb.shape[1] * scale)
+        if scale < 1.0 and min(height, width) < _MIN_SHRUNKEN_PX:
+            continue
+        copy = rgb if scale == 1.0 else cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
+        found.extend((scale, window) for window in cut_windows(copy, MAX_WINDOWS))
+    detailed = [(scale, window) for scale, window in found if detail(window) >= MIN_DETAIL]
+    if not detailed:
+        return "no_detail", []
+    return ("too_little_tissue" if tissue_share(rgb) < MIN_TISSUE else ""), detailed
