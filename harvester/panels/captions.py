@@ -50,9 +50,9 @@ def split_caption(caption: str) -> CaptionParts:
     """Take a caption apart by the panel letters in it.
 
     Letters stand in brackets ("(a)", "(A, B)", "(A-C)", "((b), (c), and (d))"), before a bracket, point, colon or comma
-    ("a)", "A.", "A:", "A,"), or bare at the start of a sentence ("a Kaplan-Meier plot. b ..."); before what they name or
-    after it. The style that names the longest run from A on is taken. Without letters, the words left and right, or top
-    and bottom.
+    ("a)", "A.", "A:", "A,"), or bare at the start of a sentence ("a Kaplan-Meier plot. b ..."); before what they
+    name or after it. The style that names the longest run from A on is taken.
+    Without letters, the words left and right, or top and bottom.
 
     Returns:
         The parts; without labels when the caption can't be taken apart safely.
@@ -153,7 +153,7 @@ _STYLES: tuple[Callable[[str], list[_Mark]], ...] = (_bracketed, _by(_CLOSED), _
 
 
 def _run_of(marks: list[_Mark]) -> list[_Mark]:
-    """Return the marks of the labels that follow each other without a gap from the first on; nothing for fewer than two."""
+    """Return the marks of the labels that follow each other without a gap from the first on; nothing for one alone."""
     named = {label for mark in marks for label in mark.labels}
     roman = {"I", "II"} <= named
     ordered = list(_ROMAN) if roman and "A" not in named else [chr(64 + n) for n in range(1, 27)]
@@ -260,7 +260,7 @@ def _tail(sentences: list[str], pieces: list[tuple[tuple[str, ...], str]]) -> tu
 _SIDES = {"left": "LEFT", "right": "RIGHT", "top": "TOP", "upper": "TOP", "bottom": "BOTTOM", "lower": "BOTTOM"}
 _SIDE = re.compile(r"\(\s*(left|right|top|bottom|upper|lower)(?:\s+(?:panel|image|picture|side|half))?\s*\)|"
     r"(?:(?<=^)|(?<=[.;:,]\s))(left|right|top|bottom|upper|lower)(?:\s+(?:panel|image|picture))?\s*[:,]|"
-    r"(?:(?<=^)|(?<=[.;:,]\s))(left|right|top|bottom|upper|lower)\s+(?:panel|image|picture)\b", re.IGNORECASE)  # fmt: skip
+    r"(?:(?<=^)|(?<=[.;:,]\s))(left|right|top|bottom|upper|lower)\s+(?:panel|image|picture)\b", re.I)  # fmt: skip
 
 
 def _sides(text: str) -> list[_Mark]:

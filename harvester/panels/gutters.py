@@ -1,9 +1,9 @@
 """Cuts one raster into its panels by the gutters between them.
 
-A gutter is a run of rows (or columns) of one colour each, right across the region, whatever the colour and however thin.
-What tells it from a pale strip of glass inside a micrograph is its edge: pictures end on the same row everywhere, tissue
-does not. The cuts are applied recursively (XY-cut: Nagy & Seth 1984); layouts that no straight cut can open are taken
-apart by connected components, and pictures that touch without a gutter by the straight seam between them.
+A gutter is a run of rows (or columns) of one colour each, right across the region, whatever the colour and however
+thin. What tells it from a pale strip of glass inside a micrograph is its edge: pictures end on the same row everywhere,
+tissue does not. The cuts are applied recursively (XY-cut: Nagy & Seth 1984); layouts that no straight cut can open are
+taken apart by connected components, and pictures that touch without a gutter by the straight seam between them.
 
 Everything is measured on full-size pixels at up to a few hundred sampled positions, so that no edge has to be refined.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -23,13 +23,14 @@ from harvester.geometry import BoxPx, RgbImage
 Axis = Literal[0, 1]
 AXES: tuple[Axis, Axis] = (0, 1)
 """0: separators are rows, the pieces lie above each other; 1: separators are columns."""
+_Number = TypeVar("_Number", np.int16, np.uint8)
 _Cuts = tuple[Axis, list[tuple[int, int]], float]
 """Axis, runs of lines of a region that are no picture, and how clear they are."""
 
-SAMPLES = 256
+SAMPLES = 192
 """Positions along a line that are looked at first; candidates are then checked in full."""
 SAME_WHITE, SAME_COLOUR = 20, 10
-"""Largest difference in any channel inside one gutter line, white or black and other; JPEG rings by as much next to an edge."""
+"""Largest difference in any channel inside one gutter line, white or black and other; JPEG rings by as much."""
 EDGE_STEP = 12
 """Difference in any channel that counts as leaving the gutter's colour."""
 STRONG_EDGE, BOTH_EDGES = 0.35, 0.5
@@ -84,13 +85,13 @@ class _Lines:
         if step > 1 and len(candidates):
             full = _largest(np.abs(lines[candidates].astype(np.int16) - middle[candidates, None]))
             uniform[candidates] = (full <= allowed[candidates]).mean(axis=1) >= 0.985
-        is_white = uniform & (sampled.mean(axis=1).min(axis=1) >= 253.0)
+        is_white = uniform & (_smallest(sampled).mean(axis=1) >= 252.5)
         return middle, uniform, is_white
 
     def edge(self, at: int, direction: int) -> float:
-        """Return the share of the gutter line `at` along which a picture begins at once on its side `direction` (1, -1).
+        """Return the share of the gutter line `at` along which a picture begins on its side `direction` (1, -1).
 
-        The picture must be there within 4 lines and still be there some lines deeper: an axis or a frame alone is a line.
+        The picture must be there within 4 lines and still be there some lines deeper: an axis alone is a line.
         A whole line that is plain but not pure white next to a pure white one is the glass of a micrograph.
         """
         if not 0 <= at + direction < len(self):
@@ -118,9 +119,13 @@ class _Lines:
         return max(0.0, (min(float(near.mean()), float(deep.mean())) - noise) / max(0.05, 1.0 - noise))
 
 
-def _largest(values: NDArray[np.int16]) -> NDArray[np.int16]:
+def _largest(values: NDArray[_Number]) -> NDArray[_Number]:
     """Return the largest of three channels; numpy's own reduction is slow along so short an axis."""
     return np.maximum(np.maximum(values[..., 0], values[..., 1]), values[..., 2])
+
+
+def _smallest(values: NDArray[_Number]) -> NDArray[_Number]:
+    return np.minimum(np.minimum(values[..., 0], values[..., 1]), values[..., 2])
 
 
 def split_raster(pixels: RgbImage, min_panel_px: int) -> list[Piece]:
@@ -131,8 +136,8 @@ def split_raster(pixels: RgbImage, min_panel_px: int) -> list[Piece]:
         min_panel_px: Shorter side of the smallest panel, in pixels.
 
     Returns:
-        One or more pieces in reading order, inside the raster, none overlapping another. A raster without a gutter gives
-        one piece, trimmed of its frame and margins.
+        One or more pieces in reading order, inside the raster, none overlapping another. A raster without a gutter
+        gives one piece, trimmed of its frame and margins.
     """
     height, width = pixels.shape[:2]
     whole = BoxPx(0, 0, width, height)
@@ -144,7 +149,7 @@ def split_raster(pixels: RgbImage, min_panel_px: int) -> list[Piece]:
 
 
 def sort_reading(pieces: list[Piece]) -> list[Piece]:
-    """Return the pieces row by row, left to right; a row is what overlaps its first piece by half of the lower height."""
+    """Return the pieces row by row, left to right; a row overlaps its first piece by half of the lower height."""
     left = sorted(pieces, key=lambda piece: (piece.box.y0, piece.box.x0))
     ordered: list[Piece] = []
     while left:
@@ -160,6 +165,7 @@ def sort_reading(pieces: list[Piece]) -> list[Piece]:
 def _split(pixels: RgbImage, box: BoxPx, least: int, score: float, depth: int) -> list[Piece]:
     is_drawing = _is_drawing(box.crop(pixels))
     box, both = _trimmed(pixels, box, ragged=is_drawing or depth > 0, straight=not is_drawing)
+    is_drawing = _is_drawing(box.crop(pixels))
     if min(box.width, box.height) < least or depth > MAX_DEPTH:
         return [Piece(box, score)] if min(box.width, box.height) >= least else []
     region = box.crop(pixels)
@@ -243,8 +249,9 @@ def _weak_cuts(both: tuple[_Lines, _Lines], is_drawing: bool, least: int) -> _Cu
 def _seam_cuts(both: tuple[_Lines, _Lines], least: int) -> _Cuts | None:
     """Return the straight seams between pictures that touch: one step in brightness along the whole of the region."""
     for axis, lines in zip(AXES, both, strict=True):
-        step = max(1, lines.pixels.shape[1] // 512)
-        grey = lines.pixels[:, ::step].astype(np.int16).sum(axis=2)
+        step = max(1, lines.pixels.shape[1] // 256)
+        sampled = lines.pixels[:, ::step].astype(np.int16)
+        grey = sampled[..., 0] + sampled[..., 1] + sampled[..., 2]
         if len(grey) < 2 * least or grey.shape[1] < 64:
             continue
         jump = np.abs(np.diff(grey, axis=0))  # (n - 1, length)
@@ -263,10 +270,10 @@ def _seam_cuts(both: tuple[_Lines, _Lines], least: int) -> _Cuts | None:
 def _islands(pixels: RgbImage, box: BoxPx, least: int) -> list[BoxPx]:
     """Return rectangular pictures on a plain ground that no straight cut can part, or nothing."""
     region = box.crop(pixels)
-    scale = min(1.0, 1200 / max(box.width, box.height))
+    scale = min(1.0, 800 / max(box.width, box.height))
     small = cv2.resize(region, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else region
     for ground in (255, 0):
-        far = np.abs(small.astype(np.int16) - ground).max(axis=2) > SAME_COLOUR
+        far = _largest(small if ground == 0 else 255 - small) > SAME_COLOUR
         if not 0.01 < 1 - far.mean() < 0.6:
             continue
         content = cv2.morphologyEx(far.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
@@ -302,8 +309,8 @@ def _trimmed(
 ) -> tuple[BoxPx, tuple[_Lines, _Lines]]:
     """Return the box without the plain margins and frames at its sides, and its lines.
 
-    `ragged` takes off pure white that ends on no straight edge, which may be the glass of a micrograph; `straight` what a
-    straight edge ends.
+    `ragged` takes off pure white that ends on no straight edge, which may be the glass of a micrograph; `straight` what
+    a straight edge ends.
     """
     both = _Lines(pixels, box, 0), _Lines(pixels, box, 1)
     for _ in range(4):
@@ -337,7 +344,7 @@ def _inner(lines: _Lines, ragged: bool, straight: bool) -> tuple[int, int]:
 
 def _ground_share(region: RgbImage) -> tuple[NDArray[np.bool_], float]:
     step = max(1, max(region.shape[:2]) // 400)
-    content = (region[::step, ::step].min(axis=2) < 236).astype(np.bool_)
+    content = (_smallest(region[::step, ::step]) < 236).astype(np.bool_)
     return content, 1.0 - float(content.mean())
 
 
@@ -352,14 +359,19 @@ def _is_text(region: RgbImage) -> bool:
 
 
 def _is_drawing(region: RgbImage) -> bool:
-    """Return whether a region is drawn on white with few colours, like a plot, rather than photographed."""
+    """Return whether a region is drawn on white, in lines and flat colours like a plot, rather than photographed."""
     content, ground = _ground_share(region)
-    if ground < 0.5:
-        return False
+    if ground < 0.3 or not content.any():
+        return ground >= 0.3
     step = max(1, max(region.shape[:2]) // 400)
+    rows = region[::step].astype(np.int16)
+    flat = _largest(np.abs(rows[:, 1:] - rows[:, :-1])) <= 2
+    inside = _smallest(rows[:, 1:]) < 236
+    if int(flat[inside].sum()) < 0.6 * int(inside.sum()) and ground < 0.9:
+        return False
     colours = (region[::step, ::step][content] >> 5).astype(np.int32)
     counts = np.sort(np.bincount(colours[:, 0] * 64 + colours[:, 1] * 8 + colours[:, 2], minlength=512))[::-1]
-    return bool(counts[:6].sum() >= 0.6 * max(1, counts.sum()))
+    return bool(counts[:6].sum() >= 0.6 * counts.sum())
 
 
 def _align(pixels: RgbImage, pieces: list[Piece]) -> list[Piece]:
@@ -374,7 +386,7 @@ def _align(pixels: RgbImage, pieces: list[Piece]) -> list[Piece]:
             if not mates:
                 continue
             goal = outward(getattr(box, side), outward(getattr(b, side) for b in mates))
-            if goal == getattr(box, side):
+            if goal == getattr(box, side) or _ends_clearly(pixels, box, side):
                 continue
             grown = replace(box, **{side: goal})
             if any(b is not box and b.intersection_area(grown) for b in boxes) or not _is_white_between(
@@ -393,8 +405,18 @@ def _overlap(a: BoxPx, b: BoxPx, along: tuple[str, str]) -> float:
     return float(shared / min(getattr(a, high) - getattr(a, low), getattr(b, high) - getattr(b, low)))
 
 
+def _ends_clearly(pixels: RgbImage, box: BoxPx, side: str) -> bool:
+    line = {
+        "y0": pixels[box.y0, box.x0 : box.x1],
+        "y1": pixels[box.y1 - 1, box.x0 : box.x1],
+        "x0": pixels[box.y0 : box.y1, box.x0],
+        "x1": pixels[box.y0 : box.y1, box.x1 - 1],
+    }[side]
+    return float((_smallest(line) < 245).mean()) > STRONG_EDGE
+
+
 def _is_white_between(pixels: RgbImage, box: BoxPx, grown: BoxPx) -> bool:
-    outer = grown.crop(pixels)[::2, ::2].min(axis=2) < 245
-    inner = box.crop(pixels)[::2, ::2].min(axis=2) < 245
+    outer = _smallest(grown.crop(pixels)[::2, ::2]) < 245
+    inner = _smallest(box.crop(pixels)[::2, ::2]) < 245
     ring = outer.size - inner.size
     return bool(ring > 0 and (int(outer.sum()) - int(inner.sum())) <= 0.02 * ring)

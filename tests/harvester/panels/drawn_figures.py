@@ -28,7 +28,7 @@ class DrawnFigure:
 
 
 def draw_figure(seed: int, gutter: str | None = None) -> DrawnFigure:
-    """Draw one figure: 1 to 12 panels in a guillotine layout, micrographs mostly, sometimes plots, blots and photographs."""
+    """Draw one figure: 1 to 12 panels in a guillotine layout, mostly micrographs, some plots, blots and photos."""
     rng = np.random.default_rng(seed)
     gutter = gutter or str(rng.choice(GUTTERS, p=[0.5, 0.1, 0.08, 0.14, 0.08, 0.1]))
     width, height = int(rng.integers(500, 1800)), int(rng.integers(400, 1600))
@@ -61,11 +61,20 @@ def draw_figure(seed: int, gutter: str | None = None) -> DrawnFigure:
         place = BoxPx(box.x0 + tight.x0, box.y0 + tight.y0, box.x0 + tight.x1, box.y0 + tight.y1)
         size = letter_height / 30
         if band:
-            cv2.putText(canvas, letter, (band.x0 + 2, band.y1 - 7), cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), 2, cv2.LINE_AA)
+            cv2.putText(
+                canvas, letter, (band.x0 + 2, band.y1 - 7), cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), 2, cv2.LINE_AA
+            )
         elif kind != "plot" and rng.random() < 0.7:
             colour = (255, 255, 255) if rng.random() < 0.4 else (0, 0, 0)
             cv2.putText(
-                canvas, letter, (box.x0 + 6, box.y0 + letter_height + 4), cv2.FONT_HERSHEY_SIMPLEX, size, colour, 2, cv2.LINE_AA
+                canvas,
+                letter,
+                (box.x0 + 6, box.y0 + letter_height + 4),
+                cv2.FONT_HERSHEY_SIMPLEX,
+                size,
+                colour,
+                2,
+                cv2.LINE_AA,
             )
         truth.append(place)
         kinds.append(kind)
@@ -90,7 +99,9 @@ def _layout(rng: Generator, box: BoxPx, space: int) -> list[BoxPx]:
         for row in _share(rng, box.y0, box.y1, n_rows, space, even=rng.random() < 0.7):
             columns = n_columns if style < 0.6 else int(rng.integers(1, 5))
             columns = min(columns, max(1, box.width // (least + space)))
-            cells += [BoxPx(a, row[0], b, row[1]) for a, b in _share(rng, box.x0, box.x1, columns, space, even=style < 0.6)]
+            cells += [
+                BoxPx(a, row[0], b, row[1]) for a, b in _share(rng, box.x0, box.x1, columns, space, even=style < 0.6)
+            ]
         return cells
     cells = [box]
     for _ in range(int(rng.integers(2, 7))):
@@ -110,7 +121,9 @@ def _share(rng: Generator, low: int, high: int, n: int, space: int, *, even: boo
     weights = np.ones(n) if even else rng.uniform(0.7, 1.5, n)
     stops = np.round(np.cumsum(weights / weights.sum()) * usable).astype(int)
     starts = np.concatenate(([0], stops[:-1]))
-    return [(low + int(a) + k * space, low + int(b) + k * space) for k, (a, b) in enumerate(zip(starts, stops, strict=True))]
+    return [
+        (low + int(a) + k * space, low + int(b) + k * space) for k, (a, b) in enumerate(zip(starts, stops, strict=True))
+    ]
 
 
 def draw_panel(rng: Generator, kind: str, width: int, height: int) -> tuple[RgbImage, BoxPx]:
@@ -127,7 +140,16 @@ def draw_panel(rng: Generator, kind: str, width: int, height: int) -> tuple[RgbI
         picture = _blend(_noise(rng, width, height, (2, 90)), np.full(3, 170.0), np.full(3, 225.0))
         for x in range(width // 12, width - width // 8, max(20, width // 6)):
             for y in range(height // 6, height - height // 8, max(24, height // 4)):
-                cv2.ellipse(picture, (x + width // 20, y), (max(4, width // 16), max(3, height // 40)), 0, 0, 360, (40, 40, 40), -1)
+                cv2.ellipse(
+                    picture,
+                    (x + width // 20, y),
+                    (max(4, width // 16), max(3, height // 40)),
+                    0,
+                    0,
+                    360,
+                    (40, 40, 40),
+                    -1,
+                )
         return cv2.GaussianBlur(picture, (5, 5), 0).astype(np.uint8), whole
     return draw_plot(rng, width, height)
 
@@ -146,7 +168,14 @@ def draw_plot(rng: Generator, width: int, height: int) -> tuple[RgbImage, BoxPx]
         cv2.putText(picture, f"{k}", (left, y1 + 16), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
     for k in range(4):
         cv2.putText(
-            picture, f"{k * 20}", (max(0, x0 - 26), y1 - k * (y1 - y0) // 4), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (0, 0, 0), 1, cv2.LINE_AA
+            picture,
+            f"{k * 20}",
+            (max(0, x0 - 26), y1 - k * (y1 - y0) // 4),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.35,
+            (0, 0, 0),
+            1,
+            cv2.LINE_AA,
         )
     ys, xs = np.nonzero(picture.min(axis=2) < 200)
     return picture, BoxPx(int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
@@ -175,7 +204,11 @@ def draw_tissue(rng: Generator, width: int, height: int, *, glass: bool = False)
         wave = np.interp(np.arange(n), np.linspace(0, n, 9), rng.uniform(-0.06, 0.06, 9)) * other
         depth = rng.uniform(0.15, 0.5) * other
         line = (depth + wave + rng.normal(0, 1.5, n)).clip(0, other)
-        mask = np.arange(other)[:, None] < line[None] if rng.random() < 0.5 else np.arange(other)[:, None] > other - line[None]
+        mask = (
+            np.arange(other)[:, None] < line[None]
+            if rng.random() < 0.5
+            else np.arange(other)[:, None] > other - line[None]
+        )
         mask = mask if along_x else mask.T
         picture[mask] = np.clip(holes + rng.normal(0, 1.5, (int(mask.sum()), 3)), 0, 255).astype(np.uint8)
         if rng.random() < 0.3:  # a pale band right across, tissue on both sides
@@ -197,3 +230,15 @@ def _noise(rng: Generator, width: int, height: int, grains_px: tuple[int, ...]) 
 
 def _blend(field: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> RgbImage:
     return np.clip(low + field[..., None] * (high - low), 0, 255).astype(np.uint8)
+
+
+def matched(found: list[BoxPx], true: tuple[BoxPx, ...], least_iou: float = 0.66) -> int:
+    """Return how many true boxes are found, one to one (ImageCLEF's rule: overlap above 0.66)."""
+    pairs = sorted(((a.iou(b), i, j) for i, a in enumerate(found) for j, b in enumerate(true)), reverse=True)
+    used_found: set[int] = set()
+    used_true: set[int] = set()
+    for overlap, i, j in pairs:
+        if overlap > least_iou and i not in used_found and j not in used_true:
+            used_found.add(i)
+            used_true.add(j)
+    return len(used_true)
