@@ -13,7 +13,7 @@ from harvester.records import PANEL_KINDS, HeRegion, PanelKindScore
 from harvester.settings import StainSettings
 from harvester.stain.deconvolve import Mask, tissue_mask
 from harvester.stain.features import describe, shrink
-from harvester.stain.model import PanelModel
+from harvester.stain.model import HE, PanelModel, likeliest
 
 REGION_PX = 512
 """Longer side of the copy on which regions are searched, in pixels."""
@@ -40,14 +40,15 @@ def model_card() -> dict[str, object]:
 def score_kind(pixels: RgbImage) -> PanelKindScore:
     """Return the likeliest of the twelve kinds and the probability of H&E for a panel (H, W, 3) uint8 of any size.
 
-    Pixels alone: no caption, no file name. The same pixels give the same answer.
+    Pixels alone: no caption, no file name. The same pixels give the same answer. A panel is of kind "he" only when that
+    is likelier than not.
 
     Raises:
         HarvestError: when the shipped classifier is damaged.
     """
-    probabilities = _model().probabilities(describe(pixels)[None, :])[0]
-    best = int(probabilities.argmax())
-    he = float(probabilities[PANEL_KINDS.index("he")])
+    answer = _model().probabilities(describe(pixels)[None, :])
+    best, probabilities = int(likeliest(answer)[0]), answer[0]
+    he = float(probabilities[HE])
     return PanelKindScore(kind=PANEL_KINDS[best], kind_score=float(probabilities[best]), he_score=he)
 
 

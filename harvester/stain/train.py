@@ -32,7 +32,7 @@ from harvester.stain.deconvolve import tissue_mask
 from harvester.stain.features import N_FEATURES, Features, describe, shrink
 from harvester.stain.imitations import DRAWN
 from harvester.stain.material import RECOLOURED, Rng, camera, cut, section, wear
-from harvester.stain.model import CLIP, PanelModel, sharpen
+from harvester.stain.model import CLIP, HE, PanelModel, calibrate, he_log_odds, likeliest, sharpen
 from harvester.stain.sorted_figures import SORTED_FIGURES
 
 N_FOLDS = 5
@@ -231,6 +231,8 @@ def fit(x: NDArray[np.float32], y: NDArray[np.int64], weights: NDArray[np.float6
         hidden=np.stack(hidden).astype(np.float32),
         outer=np.stack(outer).astype(np.float32),
         temperature=1.0,
+        he_slope=1.0,
+        he_offset=0.0,
         card={},
     )
 
@@ -264,13 +266,20 @@ def best_temperature(mean: NDArray[np.float64], y: NDArray[np.int64]) -> float:
     return float(choices[int(np.argmin(losses))])
 
 
+def best_line(log_odds: NDArray[np.float64], is_he: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return slope and offset of the logistic regression of being H&E on the log odds said."""
+    from sklearn.linear_model import LogisticRegression
+
+    line = LogisticRegression(C=1e6).fit(log_odds[:, None], is_he)
+    return float(line.coef_[0, 0]), float(line.intercept_[0])
+
+
 def measure(table: Table, probabilities: NDArray[np.float64]) -> dict[str, Any]:
     """Return the numbers of the report: confusion, H&E recall and false alarms by set and by origin."""
-    guess = probabilities.argmax(axis=1)
-    he = PANEL_KINDS.index("he")
+    guess = likeliest(probabilities)
     confusion = np.zeros((len(PANEL_KINDS), len(PANEL_KINDS)), dtype=int)
     np.add.at(confusion, (table.y, guess), 1)
-    is_he, said_he = table.y == he, guess == he
+    is_he, said_he = table.y == HE, guess == HE
     out: dict[str, Any] = {
         "n": len(table.y),
         "accuracy": round(float((guess == table.y).mean()), 4),
@@ -286,10 +295,10 @@ def measure(table: Table, probabilities: NDArray[np.float64]) -> dict[str, Any]:
     for origin in ("real", "recoloured", "drawn"):
         for k, kind in enumerate(PANEL_KINDS):
             at = (table.y == k) & (table.origins == origin)
-            if k != he and at.any():
+            if k != HE and at.any():
                 out["false_he_by_set"][f"{kind}, {origin}"] = [round(float(said_he[at].mean()), 3), int(at.sum())]
     edges = np.array([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0001])
-    score = probabilities[:, he]
+    score = probabilities[:, HE]
     out["calibration"] = [
         [float(lo), float(min(hi, 1.0)), round(float(is_he[at].mean()), 3), int(at.sum())]
         for lo, hi in pairwise(edges)
@@ -318,11 +327,13 @@ def main(arguments: list[str] | None = None) -> int:
     table = _table(options.histology, options.seed, options.samples)
     probabilities = held_out(table, options.seed)
     temperature = best_temperature(probabilities, table.y)
-    numbers = measure(table, sharpen(probabilities, temperature))
+    probabilities = sharpen(probabilities, temperature)
+    he_slope, he_offset = best_line(he_log_odds(probabilities), table.y == HE)
+    numbers = measure(table, calibrate(probabilities, he_slope, he_offset))
     card = {
         "name": "panel-kind",
         "what": f"Kind of a figure panel from {N_FEATURES} measured features: the mean of {N_NETS} small nets.",
-        "data": sorted(set(table.groups[table.y == PANEL_KINDS.index("he")].tolist())),
+        "data": sorted(set(table.groups[table.y == HE].tolist())),
         "negatives": "catalogued negatives by kind, real H&E recoloured in stain space, drawn imitations",
         "licences": "H&E: TCGA open access, CC0, CC BY, Apache-2.0; negatives: as named per row of the catalogue. "
         "No image is contained. The weights are the project's own and under its licence.",
@@ -331,7 +342,7 @@ def main(arguments: list[str] | None = None) -> int:
         "held_out": {k: numbers[k] for k in ("n", "accuracy", "he_recall", "he_precision")},
     }
     model = fit(table.x, table.y, table.weights, options.seed)
-    shipped = replace(model, temperature=temperature, card=card)
+    shipped = replace(model, temperature=temperature, he_slope=he_slope, he_offset=he_offset, card=card)
     options.out.write_bytes(shipped.to_bytes())
     if options.report is not None:
         options.report.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
