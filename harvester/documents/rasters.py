@@ -230,7 +230,7 @@ def _patches(page: PdfPage, box: BoxPt, parts: Sequence[Raster], width: int, hei
     found = [(x, y, x + w, y + h) for x, y, w, h, _area in stats[1:n].tolist()]
     if len(found) > MAX_PATCHES or sum((r[2] - r[0]) * (r[3] - r[1]) for r in found) > 0.5 * grid.size:
         return None
-    # MuPDF converts the whole of an image again for the smallest patch of it, so many patches cost more than one render.
+    # MuPDF converts the whole of an image again for its smallest patch, so many patches cost more than one render.
     on_page = [BoxPt(box.x0 + x0, box.y0 + y0, box.x0 + x1, box.y0 + y1) for x0, y0, x1, y1 in found]
     if found and sum(r.intersection_area(b) > 0 for r in ready for b in on_page) >= len(ready):
         return None
