@@ -4,9 +4,7 @@ from hypothesis import strategies as st
 from harvester.panels.captions import split_caption
 
 WORDS = st.lists(
-    st.sampled_from(
-        ["tumour", "cells", "liver", "show", "necrosis", "kidney", "cortex", "normal", "dense", "stroma", "pale"]
-    ),
+    st.sampled_from(["tumour", "cells", "liver", "show", "necrosis", "kidney", "cortex", "normal", "dense", "pale"]),
     min_size=3,
     max_size=8,
 ).map(" ".join)
