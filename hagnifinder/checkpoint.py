@@ -19,11 +19,7 @@ from safetensors.torch import save as to_safetensors
 
 from hagnifinder.errors import ModelError
 from hagnifinder.model import Hagnifinder
-
-WEIGHTS_FOLDER = Path(__file__).parent / "weights"
-DEFAULT_NAME = "hagnifinder-r18"
-_FORMAT = "hagnifinder-1"
-_MAX_BYTES = 1_000_000_000
+from hagnifinder.shipped import FORMAT, read_card
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +29,6 @@ class LoadedModel:
     network: Hagnifinder
     card: dict[str, Any]
     weights_sha256: str
-
-
-def shipped_models() -> list[str]:
-    """Names of the models in the package, sorted."""
-    return sorted(path.stem for path in WEIGHTS_FOLDER.glob("*.safetensors"))
-
-
-def resolve(name_or_path: str) -> Path:
-    """The weights file behind "default", the name of a shipped model, or a path.
-
-    Raises:
-        ModelError: when there is none.
-    """
-    name = DEFAULT_NAME if name_or_path == "default" else name_or_path
-    shipped = WEIGHTS_FOLDER / f"{name}.safetensors"
-    if os.sep not in name and shipped.is_file():
-        return shipped
-    path = Path(name)
-    if path.is_file():
-        return path
-    raise ModelError(
-        f"there is no model {name_or_path!r}: give a file or one of {', '.join(shipped_models()) or 'none'}."
-    )
 
 
 def save_weights(path: Path, network: Hagnifinder, card: Mapping[str, Any]) -> str:
@@ -70,7 +43,7 @@ def save_weights(path: Path, network: Hagnifinder, card: Mapping[str, Any]) -> s
         for name, t in network.state_dict().items()
     }
     text = json.dumps(card, sort_keys=True, ensure_ascii=False)
-    data = to_safetensors(tensors, metadata={"format": _FORMAT, "card": text})
+    data = to_safetensors(tensors, metadata={"format": FORMAT, "card": text})
     write_atomically(path, data)
     sha256 = hashlib.sha256(data).hexdigest()
     beside = json.dumps({**card, "weights_sha256": sha256}, indent=2, sort_keys=True, ensure_ascii=False)
@@ -84,30 +57,18 @@ def load_weights(path: Path) -> LoadedModel:
     Raises:
         ModelError: when the file is missing, no model of ours, damaged, or holds numbers that are not finite.
     """
+    described = read_card(path)
     try:
-        size = path.stat().st_size
-        if size > _MAX_BYTES:
-            raise ModelError(f"{path} is too large to be a Hagnifinder model.")
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
-    except ModelError:
-        raise
-    except (OSError, SafetensorError, ValueError) as error:
-        raise ModelError(f"{path} is not a Hagnifinder model.") from error
-    try:
-        card = json.loads(metadata["card"])
-        if metadata.get("format") != _FORMAT or not isinstance(card, dict):
-            raise ValueError("another format")
-        network = Hagnifinder(card["backbone"])
+        network = Hagnifinder(described.card["backbone"])
         network.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in tensors.items()})
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise ModelError(f"{path} is not a Hagnifinder model of this version.") from error
     if not all(bool(torch.isfinite(t).all()) for t in network.state_dict().values() if t.is_floating_point()):
         raise ModelError(f"{path} holds numbers that are not finite.")
     network.eval()
-    return LoadedModel(network, card, sha256)
+    return LoadedModel(network, described.card, described.weights_sha256)
 
 
 def save_training_state(path: Path, state: Mapping[str, Any]) -> None:

@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hagnifinder.checkpoint import load_weights, resolve
+from hagnifinder.checkpoint import load_weights
 from hagnifinder.errors import ModelError
 from hagnifinder.model import Hagnifinder, fold_batch_norm
 from hagnifinder.preprocess import MIN_DETAIL, RgbImage, cut_windows, detail, normalise, tissue_share
 from hagnifinder.scale import magnification_x_of, round_significant
+from hagnifinder.shipped import resolve
 from hagnifinder.training.losses import TARGETS, Target, decode
 
 Device = Literal["auto", "cpu", "cuda"]

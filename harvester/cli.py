@@ -282,15 +282,13 @@ def _check_engine(options: dict[str, Any]) -> None:
 
 
 def _annotate(catalog: Catalog, root: Path, options: dict[str, Any]) -> int:
-    from harvester.magnification import Estimators, check_models
+    from harvester.magnification import Estimators
     from harvester.pipeline.annotate import annotate as annotate_harvest
     from harvester.settings import AnnotateSettings, WorkerSettings
 
-    names = check_models(options["models"])
+    estimators = Estimators.choose(options["models"], options["device"])
     settings = AnnotateSettings(workers=WorkerSettings(workers=options["workers"] or 0))
-    annotate_harvest(
-        catalog, root, settings, Estimators(names, options["device"]), retry_failed=options["retry_failed"]
-    )
+    annotate_harvest(catalog, root, settings, estimators, retry_failed=options["retry_failed"])
     return DONE
 
 
@@ -413,8 +411,8 @@ def verify(harvest: Path, repair: bool) -> None:
 
     _require(harvest)
     with (
-        Catalog.open(harvest) as catalog,
         Store(harvest).lock() if repair else nullcontext(),
+        Catalog.open(harvest, upgrade=repair) as catalog,
         Progress("files") as progress,
     ):
         report = verify_harvest(catalog, harvest, repair=repair, tick=progress.advance)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harvester.errors import MalformedArticle, UsageError
 from harvester.geometry import RgbImage
@@ -13,6 +13,9 @@ from harvester.records import EstimateRow
 
 if TYPE_CHECKING:
     from hagnifinder.predict import Estimate
+    from hagnifinder.shipped import ModelCard
+
+Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,18 @@ def _to_row(snapshot_id: str, model_id: str, estimate: Estimate) -> EstimateRow:
         magnification_hi_x=estimate.magnification_hi_x,
         mpp_um=estimate.mpp_um,
         abstained=estimate.abstained,
-        reason=estimate.reason,
+        reason=estimate.reason or None,
     )
+
+
+def _cards(names: Sequence[str]) -> list[ModelCard]:
+    from hagnifinder.errors import ModelError
+    from hagnifinder.shipped import read_card, resolve
+
+    try:
+        return [read_card(resolve(name)) for name in names]
+    except ModelError as error:
+        raise UsageError(f"{str(error)[:1].upper()}{str(error)[1:]}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +83,26 @@ class Estimators:
     Attributes:
         names: Shipped names or weight files, best first.
         device: auto, cpu or cuda.
+        model_ids: What their estimates are stored under, in the same order.
     """
 
     names: tuple[str, ...]
-    device: str
+    device: Device
+    model_ids: tuple[str, ...]
+
+    @classmethod
+    def choose(cls, names: Sequence[str], device: Device) -> Estimators:
+        """Take the named models, or every shipped one, the best first.
+
+        Raises:
+            UsageError: a name that is not shipped, or a file that is no model.
+        """
+        from hagnifinder.shipped import shipped_models
+
+        if names:
+            return cls(tuple(names), device, tuple(item.model_id for item in _cards(names)))
+        cards = sorted(_cards(shipped_models()), key=lambda item: item.card.get("rank", 0))
+        return cls(tuple(str(item.path) for item in cards), device, tuple(item.model_id for item in cards))
 
     def __call__(self) -> tuple[Callable[[Sequence[SnapshotItem]], list[list[EstimateRow]]], list[ModelInfo]]:
         """Load every model; return the batch function and what is known of the models."""

@@ -69,7 +69,7 @@ def annotate(
     """
     outcome = AnnotateOutcome()
     article_ids = catalog.articles_to_annotate(retry_failed=retry_failed, annotation_version=ANNOTATION_VERSION)
-    if not article_ids and not any(catalog.snapshots_without(model_id) for model_id in estimators.model_ids()):
+    if not article_ids and not any(catalog.snapshots_without(model_id) for model_id in estimators.model_ids):
         return outcome
     with BatchWorker[SnapshotItem, list[EstimateRow]](estimators) as model:
         infos: list[ModelInfo] = model.about

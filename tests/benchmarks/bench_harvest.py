@@ -23,14 +23,14 @@ PIPELINE = """
 import json, sys
 from pathlib import Path
 from harvester.catalog import Catalog
-from harvester.magnification import Estimators, check_models
+from harvester.magnification import Estimators
 from harvester.pipeline.annotate import annotate
 from harvester.settings import AnnotateSettings
 
 if __name__ == "__main__":
     root = Path(sys.argv[1])
     with Catalog.open(root) as catalog:
-        outcome = annotate(catalog, root, AnnotateSettings(), Estimators(check_models(()), "cpu"))
+        outcome = annotate(catalog, root, AnnotateSettings(), Estimators.choose((), "cpu"))
     print(json.dumps({"counts": outcome.counts, "seconds": outcome.seconds}))
 """
 
