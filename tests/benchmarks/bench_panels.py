@@ -1,6 +1,6 @@
 """Prints how many panels are found: on drawn figures of seeds kept out of development, and on the real articles.
 
-    python -m tests.benchmarks.bench_panels [--figures N]
+    python -m tests.benchmarks.bench_panels [--figures N] [--first SEED]
 
 The real articles are read from ../shared/articles when they are there.
 """
@@ -24,10 +24,10 @@ from harvester.settings import DocumentSettings, PanelSettings
 from tests.harvester.panels.drawn_figures import HELD_OUT_SEED, draw_figure, matched
 
 
-def bench_drawn(n_figures: int) -> None:
+def bench_drawn(first: int, n_figures: int) -> None:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     seconds, megapixels = 0.0, 0.0
-    for seed in range(HELD_OUT_SEED, HELD_OUT_SEED + n_figures):
+    for seed in range(first, first + n_figures):
         drawn = draw_figure(seed)
         begin = time.process_time()
         found = [piece.box for piece in split_raster(drawn.pixels, PanelSettings().min_panel_px)]
@@ -72,8 +72,10 @@ def bench_real(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--figures", type=int, default=150)
-    bench_drawn(parser.parse_args().figures)
+    parser.add_argument("--figures", type=int, default=60)
+    parser.add_argument("--first", type=int, default=HELD_OUT_SEED, help="seeds below 10,000 are for development")
+    options = parser.parse_args()
+    bench_drawn(options.first, options.figures)
     folder = Path(__file__).resolve().parents[3] / "shared" / "articles"
     if (folder / "truth.json").exists():
         bench_real(folder)

@@ -52,6 +52,7 @@ def test_boxes_stay_inside_never_overlap_and_pixels_are_the_exact_crop(seed):
     assert len({panel.panel_id for panel in panels}) == len(panels)
 
 
+@pytest.mark.slow
 def test_most_panels_of_drawn_figures_are_found():
     found = true = 0
     for seed in range(200, 212):
