@@ -78,7 +78,10 @@ def glass_colour(pixels: RgbImage) -> NDArray[np.float32] | None:
     chroma = highest - lowest
     mean = cv2.boxFilter(highest, cv2.CV_32F, (5, 5))
     smooth = cv2.sqrBoxFilter(highest, cv2.CV_32F, (5, 5)) - np.square(mean) < 16.0
-    candidates = smooth & (highest > 110) & (chroma <= np.where(highest > 190, 46, 18))
+    # lamps make glass yellowish or peach; only stain takes out green and leaves red and blue
+    red, green, blue = cv2.split(pixels)
+    pink = cv2.subtract(cv2.min(red, blue), green)
+    candidates = smooth & (highest > 110) & (chroma <= np.where(highest > 190, 46, 18)) & (pink <= 14)
     n_candidates = int(np.count_nonzero(candidates))
     if n_candidates < max(16, pixels.shape[0] * pixels.shape[1] // 200):
         return None

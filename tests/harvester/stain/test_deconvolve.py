@@ -88,6 +88,15 @@ def test_tissue_is_told_from_white_grey_yellowish_and_pinkish_glass(glass: tuple
     assert mask[:56].mean() < 0.03
 
 
+def test_smooth_pale_pink_tissue_is_not_taken_for_glass() -> None:
+    rng = np.random.default_rng(6)
+    muscle = np.clip(np.asarray((232, 188, 214)) + rng.normal(0, 1.2, (200, 200, 3)), 0, 255).astype(np.uint8)
+    muscle[::25, :, :] = (150, 90, 150)
+
+    assert glass_colour(muscle) is None
+    assert tissue_mask(muscle).mean() > 0.95
+
+
 @pytest.mark.parametrize("colour", [0, 255])
 def test_paper_and_frame_are_no_tissue(colour: int) -> None:
     assert not tissue_mask(np.full((50, 60, 3), colour, dtype=np.uint8)).any()
