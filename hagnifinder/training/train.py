@@ -144,7 +144,7 @@ def _step(
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
     optimiser.step()
-    return float(loss), float((answers.detach() - truth).abs().median())
+    return float(loss.detach()), float((answers.detach() - truth).abs().median())
 
 
 @torch.no_grad()
