@@ -67,7 +67,7 @@ def test_no_patient_of_the_real_catalog_is_on_two_sides_and_every_side_has_coars
         ("a,b\n1,2\n", "needs the columns"),
         (HEAD + "x.png,d,fine,A,H&E,he,s\n", "no number"),
         (
-            "HEAD../../etc/passwd,d,1,A,H&E,he,s\n",
+            HEAD + "../../etc/passwd,d,1,A,H&E,he,s\n",
             "stay in the folder",
         ),
         (HEAD + "x.png,d,1,A,IHC,ihc,s\n", "no H&E image"),
