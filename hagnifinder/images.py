@@ -59,7 +59,7 @@ def read_rgb(source: str | Path | bytes, max_px: int = MAX_PX) -> NDArray[np.uin
         except UnidentifiedImageError as error:
             raise ImageError(f"{name} is not a picture of a known format.") from error
         except Image.DecompressionBombError as error:
-            raise ImageError(f"{name} would unpack to more than {max_px:,} pixels.") from error
+            raise ImageError(f"{name} has more pixels than can be decoded safely.") from error
         # Decoders of two dozen formats raise what they like on damaged bytes; all of it means the same to us.
         except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, struct.error) as error:
             raise ImageError(f"{name} is damaged or cut short.") from error

@@ -26,6 +26,7 @@ class SlideImage:
         mpp_um: micrometres per pixel of the file's own pixels.
         scale_quality: "A", "A-", "B" or "C", best first; C is not documented well enough to test on.
         group: patient, or the closest thing known; the unit of every split.
+        licence: as the catalog states it; empty when it does not.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class SlideImage:
     mpp_um: float
     scale_quality: str
     group: str
+    licence: str = ""
 
 
 def group_of(slide_id: str, dataset: str) -> str:
@@ -76,7 +78,14 @@ def read_catalog(folder: Path) -> list[SlideImage]:
         if not file.is_relative_to(folder.resolve()) or not mpp_um > 0:
             raise DataError(f"{path} line {number}: the path must stay in the folder and mpp_um must be positive.")
         images.append(
-            SlideImage(file, row["dataset"], mpp_um, row["scale_quality"], group_of(row["slide_id"], row["dataset"]))
+            SlideImage(
+                file,
+                row["dataset"],
+                mpp_um,
+                row["scale_quality"],
+                group_of(row["slide_id"], row["dataset"]),
+                row.get("licence") or "",
+            )
         )
     if not images:
         raise DataError(f"{path} has no H&E image with a pixel size.")

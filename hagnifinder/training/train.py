@@ -104,7 +104,6 @@ def train(
 
 def training_card(config: TrainConfig, step: int, training: Sequence[SlideImage]) -> dict[str, Any]:
     """What can be said of weights before anything was measured."""
-    datasets = sorted({image.dataset for image in training})
     return {
         "name": config.name,
         "version": "1",
@@ -115,7 +114,8 @@ def training_card(config: TrainConfig, step: int, training: Sequence[SlideImage]
         "recipe": config.as_dict(),
         "split_salt": SALT,
         "training_data": {
-            "datasets": datasets,
+            "datasets": sorted({image.dataset for image in training}),
+            "licences": sorted({image.licence for image in training if image.licence}),
             "pictures": len(training),
             "patients": len({image.group for image in training}),
         },

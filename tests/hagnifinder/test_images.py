@@ -104,7 +104,7 @@ def test_a_picture_cut_short_is_refused(kind: str, share: float) -> None:
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
-    with pytest.raises(ImageError, match="more than"):
+    with pytest.raises(ImageError, match="more"):
         read_rgb(png_header(60_000, 60_000))
     with pytest.raises(ImageError, match="more than the 100"):
         read_rgb(encoded(Image.new("L", (11, 10)), "PNG"), max_px=100)
