@@ -435,23 +435,28 @@ def demo(out_dir: Path) -> None:
     \b
     harvester demo --out demo-harvest
     """
+    from contextlib import ExitStack
+
     from harvester.catalog import Catalog
     from harvester.demo.run import run_demo
     from harvester.progress import Progress, say
 
     def harvest(query: str, out: Path) -> int:
-        run_options = {p.name: p.get_default(click.Context(run)) for p in run.params if p.name}
-        return _run(query, out, {**run_options, "limit": "all", "models": ()})
+        options = run.make_context("run", [query, "--out", str(out), "--limit", "all"]).params
+        return _run(options.pop("query"), options.pop("out_dir"), options)
 
     def read_rows(root: Path, query: str) -> Any:
         with Catalog.open(root) as catalog:
             return catalog.rows(query)
 
-    with Progress("articles drawn") as drawing:
+    with ExitStack() as stack:
+        drawing = stack.enter_context(Progress("articles drawn"))
 
         def drawn(n_done: int, n_all: int) -> None:
             drawing.total = n_all
             drawing.advance(n_done - drawing.n_done)
+            if n_done == n_all:
+                stack.close()
 
         code = run_demo(out_dir, harvest, read_rows, say=say, echo=click.echo, progress=drawn)
     sys.exit(code)
