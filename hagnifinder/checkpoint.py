@@ -19,7 +19,7 @@ from safetensors.torch import save as to_safetensors
 
 from hagnifinder.errors import ModelError
 from hagnifinder.model import Hagnifinder
-from hagnifinder.shipped import FORMAT, read_card
+from hagnifinder.shipped import CARD_KEY, read_card
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ def save_weights(path: Path, network: Hagnifinder, card: Mapping[str, Any]) -> s
         for name, t in network.state_dict().items()
     }
     text = json.dumps(card, sort_keys=True, ensure_ascii=False)
-    data = to_safetensors(tensors, metadata={"format": FORMAT, "card": text})
+    # One entry only: the library writes several in an order that changes from run to run.
+    data = to_safetensors(tensors, metadata={CARD_KEY: text})
     write_atomically(path, data)
     sha256 = hashlib.sha256(data).hexdigest()
     beside = json.dumps({**card, "weights_sha256": sha256}, indent=2, sort_keys=True, ensure_ascii=False)

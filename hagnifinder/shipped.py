@@ -13,7 +13,8 @@ from hagnifinder.errors import ModelError
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 DEFAULT_NAME = "hagnifinder-r18"
-FORMAT = "hagnifinder-1"
+CARD_KEY = "hagnifinder_card_1"
+"""Where a weights file keeps its card; another number is another format."""
 MAX_BYTES = 1_000_000_000
 
 
@@ -73,9 +74,9 @@ def read_card(path: Path) -> ModelCard:
     except (OSError, SafetensorError, ValueError) as error:
         raise ModelError(f"{path} is not a Hagnifinder model.") from error
     try:
-        card = json.loads(metadata["card"])
-        if metadata.get("format") != FORMAT or not isinstance(card, dict):
-            raise ValueError("another format")
+        card = json.loads(metadata[CARD_KEY])
+        if not isinstance(card, dict):
+            raise ValueError("a card is an object")
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise ModelError(f"{path} is not a Hagnifinder model of this version.") from error
     return ModelCard(path, card, sha256)

@@ -16,10 +16,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from hagnifinder.checkpoint import load_weights, resolve
+from hagnifinder.checkpoint import load_weights
 from hagnifinder.model import fold_batch_norm
 from hagnifinder.predict import BATCH
 from hagnifinder.preprocess import WINDOW_PX, normalise
+from hagnifinder.shipped import resolve
 from tests.hagnifinder.drawn import draw_tissue
 
 ROUNDS = 5
