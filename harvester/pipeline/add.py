@@ -215,7 +215,7 @@ def _text_of(local: LocalArticle, article_id: str) -> tuple[ArticleText | None, 
         return parse_jats(local.xml.read_bytes()), []
     except MalformedArticle as error:
         # annotate says so again; the PDF alone still gives figures
-        return None, [Skip(local.xml.name, article_id, "add", error.reason, str(error))]
+        return None, [Skip(f"{article_id}/{local.xml.name}", article_id, "add", error.reason, str(error))]
 
 
 def _article(

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from harvester.documents.figures import extract_figures, figure_from_image
-from harvester.panels.split import split_figure
 
+from harvester.documents.figures import extract_figures, figure_from_image
 from harvester.documents.jats import parse_jats
 from harvester.errors import FetchError, MalformedArticle
 from harvester.fetch.store import Store
 from harvester.fingerprint import perceptual_hash
 from harvester.geometry import RgbImage
 from harvester.magnification import read_rgb
+from harvester.panels.split import split_figure
 from harvester.records import (
     ArticleFiles,
     ArticleResult,

@@ -1,1 +1,1 @@
-"""Measurements: each prints a table and asserts nothing about seconds. Run one with `python -m tests.benchmarks.NAME`."""
+"""Measurements: each prints a table and asserts nothing about seconds; run `python -m tests.benchmarks.NAME`."""

@@ -11,7 +11,8 @@ import pymupdf
 from PIL import Image
 
 ENTITY_BOMB = b"""<?xml version="1.0"?>
-<!DOCTYPE article [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;">]>
+<!DOCTYPE article [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">
+<!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;">]>
 <article><front><article-meta><title-group><article-title>&c;</article-title></title-group></article-meta></front></article>
 """
 FILE_ENTITY = b"""<?xml version="1.0"?>

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -69,7 +70,7 @@ def test_the_odd_but_readable_ones_all_have_a_figure(harvest):
 
 def test_hostile_xml_costs_neither_the_pdf_nor_a_secret(harvest):
     root, _, _ = harvest
-    hostname = open("/etc/hostname").read().strip() if os.path.exists("/etc/hostname") else "no such name"
+    hostname = Path("/etc/hostname").read_text().strip() if Path("/etc/hostname").exists() else "no such name"
 
     captions = column(root, "select caption from figure")
     assert sum("A picture of noise" in caption for caption in captions) == 4
@@ -113,6 +114,14 @@ def test_a_model_file_that_is_no_model_is_refused_in_one_sentence(harvest, tmp_p
 
     assert done.returncode == 2
     assert "Traceback" not in done.stderr and "fake.safetensors" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder here that refuses even root")
+def test_a_folder_that_takes_no_files_is_named():
+    done = harvester("add", __file__, "--out", "/proc/harvest")
+
+    assert done.returncode == 2
+    assert "/proc/harvest" in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

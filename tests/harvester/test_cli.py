@@ -9,8 +9,8 @@ import time
 
 import pytest
 from click.testing import CliRunner
-from hagnifinder.cli import main as hagnifinder
 
+from hagnifinder.cli import main as hagnifinder
 from harvester.cli import main as harvester
 
 COMMANDS = [("harvester", harvester, name) for name in sorted(harvester.commands)] + [
@@ -43,7 +43,7 @@ def test_help_comes_before_anybody_grows_impatient(program):
     code = (
         f"import sys; from {program}.cli import main\n"
         "try: main(['--help'], standalone_mode=False)\n"
-        "finally: print('loaded', sorted({'torch', 'cv2', 'numpy', 'sqlalchemy', 'pymupdf', 'lxml'} & set(sys.modules)))"
+        "finally: print('loaded', sorted({'torch', 'cv2', 'numpy', 'sqlalchemy', 'pymupdf'} & set(sys.modules)))"
     )
 
     seconds = []
