@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -49,22 +49,38 @@ def extract_figures(
     Raises:
         MalformedArticle: when the PDF can't be read at all; see `read_document`.
     """
-    announced = text.figures if text is not None else ()
-    skips: list[Skip] = []
     figures: list[Figure] = []
+    skips: list[Skip] = []
+    for item in iter_figures(article_id, pdf, text, media, settings):
+        if isinstance(item, Skip):
+            skips.append(item)
+        else:
+            figures.append(item)
+    return figures, skips
+
+
+def iter_figures(
+    article_id: str,
+    pdf: bytes | None,
+    text: ArticleText | None,
+    media: Mapping[str, RgbImage],
+    settings: DocumentSettings,
+) -> Iterator[Figure | Skip]:
+    """Yield what `extract_figures` returns, one at a time: an article of many large figures needs the memory of one."""
+    announced = text.figures if text is not None else ()
     if pdf is None:
         found = [Found(f) for f in announced]
-        ids = _figure_ids(article_id, found)
-        for item, figure_id in zip(found, ids, strict=True):
-            _add_from_media(figure_id, article_id, item.text, media, figures, skips)
-        return figures, skips
+        for item, figure_id in zip(found, _figure_ids(article_id, found), strict=True):
+            yield _from_media(figure_id, article_id, item.text, media)
+        return
     with read_document(pdf, settings) as document:
         pages = Pages(document)
+        skips: list[Skip] = []
         found = locate(article_id, document, pages, announced, settings, skips)
-        ids = _figure_ids(article_id, found)
+        yield from skips
         at_page = None
-        for item, figure_id in zip(found, ids, strict=True):
-            figure = None
+        for item, figure_id in zip(found, _figure_ids(article_id, found), strict=True):
+            figure: Figure | Skip | None = None
             if item.view is not None:
                 if item.view.index != at_page:
                     document.forget_pages()
@@ -72,13 +88,8 @@ def extract_figures(
                 try:
                     figure = _build(figure_id, item, pages[item.view.index], media, settings)
                 except MalformedArticle as error:
-                    skips.append(Skip(figure_id, article_id, "documents", error.reason, str(error)))
-                    continue
-            if figure is not None:
-                figures.append(figure)
-            else:
-                _add_from_media(figure_id, article_id, item.text, media, figures, skips)
-    return figures, skips
+                    figure = Skip(figure_id, article_id, "documents", error.reason, str(error))
+            yield figure if figure is not None else _from_media(figure_id, article_id, item.text, media)
 
 
 def _figure_ids(article_id: str, found: Sequence[Found]) -> list[str]:
@@ -158,22 +169,14 @@ def _media_of(text: FigureText, media: Mapping[str, RgbImage]) -> list[RgbImage]
     return result
 
 
-def _add_from_media(
-    figure_id: str,
-    article_id: str,
-    text: FigureText,
-    media: Mapping[str, RgbImage],
-    figures: list[Figure],
-    skips: list[Skip],
-) -> None:
+def _from_media(figure_id: str, article_id: str, text: FigureText, media: Mapping[str, RgbImage]) -> Figure | Skip:
     pictures = _media_of(text, media)
     if not pictures:
         what = text.label or "A figure without number"
-        skips.append(Skip(figure_id, article_id, "documents", "figure_not_found", f"{what} was found on no page."))
-        return
+        return Skip(figure_id, article_id, "documents", "figure_not_found", f"{what} was found on no page.")
     parts = tuple(Raster(p, None, "media") for p in pictures)
     pixels = pictures[0] if len(pictures) == 1 else _stacked(pictures)
-    figures.append(Figure(figure_id, text.label, text.caption, text.rights, None, None, pixels, "media", parts))
+    return Figure(figure_id, text.label, text.caption, text.rights, None, None, pixels, "media", parts)
 
 
 def _stacked(pictures: Sequence[RgbImage], gap_px: int = 20) -> RgbImage:

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from harvester.documents.figures import extract_figures, figure_from_image
+from harvester.documents.figures import figure_from_image, iter_figures
 from harvester.documents.jats import parse_jats
 from harvester.errors import FetchError, MalformedArticle
 from harvester.fetch.store import Store
@@ -98,10 +98,8 @@ def read_article(job: ArticleJob) -> ArticleResult:
     rows = _Rows()
     article_id = job.files.article_id
     text = _read_text(job.files, rows)
-    with rows.timed("figures"):
-        figures = _read_figures(job, text, rows)
     store = Store(job.root)
-    for figure in figures:
+    for figure in _figures(job, text, rows):
         rows.figures.append(_figure_row(figure))
         with rows.timed("panels"):
             panels = split_figure(figure, job.settings.panels)
@@ -130,24 +128,34 @@ def _read_text(files: ArticleFiles, rows: _Rows) -> ArticleText | None:
         return None
 
 
-def _read_figures(job: ArticleJob, text: ArticleText | None, rows: _Rows) -> list[Figure]:
+def _figures(job: ArticleJob, text: ArticleText | None, rows: _Rows) -> Iterator[Figure]:
+    """Yield figure by figure, so that only one is in memory; what is left out goes to the rows."""
     files, settings = job.files, job.settings.documents
-    figures: list[Figure] = []
     if files.pdf is not None or text is not None:
         media = _LazyPictures(files.media, settings.max_raster_px)
         pdf = files.pdf.read_bytes() if files.pdf is not None else None
+        found = iter_figures(files.article_id, pdf, text, media, settings)
         try:
-            figures, skips = extract_figures(files.article_id, pdf, text, media, settings)
-            rows.skips.extend(skips)
+            while True:
+                with rows.timed("figures"):
+                    item = next(found, None)
+                if item is None:
+                    break
+                if isinstance(item, Skip):
+                    rows.skips.append(item)
+                else:
+                    yield item
         except MalformedArticle as error:
             name = files.pdf.name if files.pdf else files.article_id
             rows.skips.append(Skip(name, files.article_id, "documents", error.reason, str(error)))
     for path in files.images:
         try:
-            figures.append(figure_from_image(files.article_id, read_rgb(path, settings.max_raster_px), path.name))
+            with rows.timed("figures"):
+                figure = figure_from_image(files.article_id, read_rgb(path, settings.max_raster_px), "")
         except MalformedArticle as error:
             rows.skips.append(Skip(path.name, files.article_id, "documents", error.reason, str(error)))
-    return figures
+        else:
+            yield figure
 
 
 def _read_panel(article_id: str, panel: Panel, settings: AnnotateSettings, store: Store, rows: _Rows) -> None:
