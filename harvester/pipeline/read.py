@@ -174,7 +174,7 @@ def _read_panel(article_id: str, panel: Panel, settings: AnnotateSettings, store
             width,
             height,
             score.kind,
-            score.kind_score,
+            round(score.kind_score, 4),
         )
     )
     rows.skips.extend(Skip(panel.panel_id, article_id, "stain", reason, detail) for reason, detail in reasons)
@@ -187,8 +187,8 @@ def _read_panel(article_id: str, panel: Panel, settings: AnnotateSettings, store
                     f"{panel.panel_id}/s{number}",
                     panel.panel_id,
                     region.box,
-                    region.he_score,
-                    region.tissue_share,
+                    round(region.he_score, 4),
+                    round(region.tissue_share, 4),
                     path,
                     sha256,
                     perceptual_hash(pixels),

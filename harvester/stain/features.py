@@ -162,16 +162,19 @@ def _texture(small: RgbImage, lab: NDArray[np.float32]) -> list[float]:
         out.append(float((square * unit).mean()))
         out.append(float(min((square * square).mean(), 60.0)))
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    gx = cv2.Sobel(grey, cv2.CV_32F, 1, 0)
-    gy = cv2.Sobel(grey, cv2.CV_32F, 0, 1)
-    strength = cv2.magnitude(gx, gy)
-    out += [_share(strength > t) for t in (8.0, 24.0, 60.0, 150.0, 300.0)]
-    strong = strength > 60.0
+    # whole numbers until the last step: sums of floats end differently with the place of the array in memory, and a
+    # share of pixels beyond a threshold would then differ from run to run
+    gx = cv2.Sobel(grey, cv2.CV_16S, 1, 0).astype(np.int32)
+    gy = cv2.Sobel(grey, cv2.CV_16S, 0, 1).astype(np.int32)
+    squared = gx * gx + gy * gy
+    out += [_share(squared > t * t) for t in (8, 24, 60, 150, 300)]
+    strong = squared > 60 * 60
     along = np.maximum(np.abs(gx), np.abs(gy))[strong]
     across = np.minimum(np.abs(gx), np.abs(gy))[strong]
-    out.append(_share(across < 0.08 * along) if along.size > 30 else 0.0)
-    mean = cv2.boxFilter(grey, cv2.CV_32F, (5, 5))
-    spread = np.sqrt(np.maximum(cv2.sqrBoxFilter(grey, cv2.CV_32F, (5, 5)) - np.square(mean), 0.0))
+    out.append(_share(100 * across < 8 * along) if along.size > 30 else 0.0)
+    total = cv2.boxFilter(grey, cv2.CV_32S, (5, 5), normalize=False).astype(np.int64)
+    total_of_squares = cv2.sqrBoxFilter(grey, cv2.CV_64F, (5, 5), normalize=False).astype(np.int64)
+    spread = np.sqrt(25 * total_of_squares - total * total) / 25.0
     out += [float(v) for v in np.percentile(spread[::2, ::2], [10, 25, 50, 75, 90])]
     out += [_share(spread < t) for t in (0.7, 2.0, 5.0)]
     histogram = np.bincount(grey.ravel() >> 2, minlength=64) / grey.size
