@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -209,13 +210,16 @@ def add(paths: tuple[Path, ...], out_dir: Path, licence: str | None, group_by: s
     """
     from harvester.licences import check_code
     from harvester.pipeline.add import add as add_files
+    from harvester.pipeline.add import compile_group, find_articles
     from harvester.progress import say
 
     code = check_code(licence) if licence else None
+    pattern = compile_group(group_by)
+    articles, n_ignored = find_articles(paths)
     settings = {"paths": [str(path) for path in paths], "license": licence, "group_by": group_by}
     with _harvest(out_dir, "add", settings) as (store, catalog):
-        outcome = add_files(paths, catalog, store, licence_code=code, group_by=group_by)
-    ignored = f", {outcome.n_ignored} files of other kinds ignored" if outcome.n_ignored else ""
+        outcome = add_files(articles, catalog, store, licence_code=code, pattern=pattern)
+    ignored = f", {n_ignored} files of other kinds ignored" if n_ignored else ""
     say(f"{outcome.n_added} added, {outcome.n_known} already there, {len(outcome.skips)} could not be taken{ignored}.")
     say(f"Next: harvester annotate {out_dir}")
 
@@ -265,7 +269,8 @@ def _print_status(catalog: Catalog) -> None:
 def _require(harvest: Path) -> None:
     from harvester.errors import UsageError
 
-    if not harvest.is_dir():
+    # a catalog elsewhere is looked for where it is, when it is opened
+    if not harvest.is_dir() or not (os.environ.get("HARVESTER_CATALOG_URL") or (harvest / "catalog.db").is_file()):
         raise UsageError(f"There is no harvest at {str(harvest)!r}; start one with `harvester run` or `harvester add`.")
 
 

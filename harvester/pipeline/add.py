@@ -57,7 +57,6 @@ class AddOutcome:
 
     n_added: int = 0
     n_known: int = 0
-    n_ignored: int = 0
     skips: list[Skip] = field(default_factory=list)
 
 
@@ -130,26 +129,38 @@ def _as_article_folder(folder: Path, root: Path, files: list[Path]) -> LocalArti
     return None
 
 
+def compile_group(expression: str | None) -> re.Pattern[str] | None:
+    """Return the compiled --group-by expression.
+
+    Raises:
+        UsageError: when it is malformed.
+    """
+    try:
+        return re.compile(expression) if expression else None
+    except re.error as error:
+        raise UsageError(f"--group-by {expression!r} is no regular expression: {error}.") from error
+
+
 def add(
-    paths: Sequence[Path], catalog: Catalog, store: Store, *, licence_code: str | None, group_by: str | None
+    articles: Sequence[LocalArticle],
+    catalog: Catalog,
+    store: Store,
+    *,
+    licence_code: str | None = None,
+    pattern: re.Pattern[str] | None = None,
 ) -> AddOutcome:
     """Copy files into the harvest and note them in the catalog; what is already there is left as it is.
 
     Args:
-        licence_code: A code of specs section 6 or "own"; None takes what an article's XML states.
-        group_by: A regular expression on the relative path; its first group (or the whole match) names the group that
-            stays together on one side of a split.
+        articles: As `find_articles` found them.
+        licence_code: A licence code or "own"; None takes what an article's XML states.
+        pattern: Searched in the relative path; its first group (or the whole match) names the group that stays
+            together on one side of a split.
 
     Raises:
-        UsageError: nothing to add, or the expression is malformed.
         FetchError: when the disk refuses.
     """
-    try:
-        pattern = re.compile(group_by) if group_by else None
-    except re.error as error:
-        raise UsageError(f"--group-by {group_by!r} is no regular expression: {error}.") from error
-    articles, n_ignored = find_articles(paths)
-    outcome = AddOutcome(n_ignored=n_ignored)
+    outcome = AddOutcome()
     with Progress("files", total=len(articles)) as progress:
         for local in articles:
             _add_one(local, catalog, store, licence_code, pattern, outcome)

@@ -7,12 +7,14 @@ import os
 import random
 import resource
 import signal
+import sqlite3
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
-from harvester.demo.articles import draw_articles
 
+from harvester.demo.articles import draw_articles
 from harvester.demo.faults import Faults
 from harvester.demo.served import served_from_shared
 from harvester.demo.server import StandIn
@@ -47,6 +49,32 @@ def test_a_second_identical_run_downloads_nothing_and_changes_no_row(drawn, undi
         assert done.returncode == 0, done.stderr
         assert services.downloads() == []
     assert rows_of(undisturbed) == before
+
+
+def test_the_page_on_data_flow_shows_the_rows_that_are_really_left(undisturbed):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "data-flow.md").read_text(encoding="utf-8")
+    listed = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in page.splitlines() if "PMC99" in line]
+    with sqlite3.connect(f"file:{undisturbed / 'catalog.db'}?mode=ro", uri=True) as db:
+        skips = db.execute("select subject_id, stage, reason, detail from skip where stage = 'fetch'").fetchall()
+        figure = db.execute(
+            "select figure_id, label, page_number, page_x0_pt, page_y0_pt, page_x1_pt, page_y1_pt, width_px, height_px,"
+            " pixels_from from figure where figure_id = 'PMC99000001.1/f1'"
+        ).fetchone()
+        panels = db.execute(
+            "select panel_id, label, x0_px, y0_px, x1_px, y1_px, native_width_px, native_height_px, caption from panel"
+            " where figure_id = 'PMC99000001.1/f1'"
+        ).fetchall()
+        snapshots = db.execute(
+            "select snapshot_id, x0_px, y0_px, x1_px, y1_px, width_px, height_px from snapshot"
+            " where panel_id like 'PMC99000001.1/f1/%'"
+        ).fetchall()
+
+    expected = [list(row) for row in skips]
+    box = ", ".join(f"{v:.1f}" for v in figure[3:7])
+    expected.append([figure[0], figure[1], str(figure[2]), box, f"{figure[7]} x {figure[8]}", figure[9]])
+    expected += [[p[0], p[1], ", ".join(map(str, p[2:6])), f"{p[6]} x {p[7]}", p[8]] for p in panels]
+    expected += [[s[0], ", ".join(map(str, s[1:5])), f"{s[5]} x {s[6]}"] for s in snapshots]
+    assert sorted(row for row in listed if len(row) > 1) == sorted(expected)
 
 
 def test_a_run_killed_again_and_again_ends_as_an_undisturbed_one(drawn, undisturbed, tmp_path):
