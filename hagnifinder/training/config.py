@@ -30,10 +30,10 @@ class TrainConfig:
     target: Target = "log2_mpp"
     seed: int = 1
     round1: tuple[Phase, ...] = (Phase(900, 64, 32), Phase(250, 112, 32), Phase(40, 224, 16))
-    round2: tuple[Phase, ...] = (Phase(30, 224, 16),)
+    round2: tuple[Phase, ...] = (Phase(30, 224, 16), Phase(180, 112, 32), Phase(24, 224, 16))
     """Round 2 goes on with the scaling factor frozen to its mean over the training batches."""
     peak_rate: float = 1e-3
-    round2_rate: float = 2e-4
+    round2_rate: float = 5e-4
     final_rate: float = 2e-5
     warmup_steps: int = 30
     weight_decay: float = 0.02
