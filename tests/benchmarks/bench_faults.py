@@ -3,7 +3,7 @@
     python -m tests.benchmarks.bench_faults [--shared ../shared]
 
 Each row is a crawl of its own from a stand-in of the services on this machine, repeated until it exits 0. "Tries that
-fail" are the first tries of every address, each with a fault drawn from all its service can have (refused with 429, 500,
+fail" are the first tries of each address, each with a fault drawn from all its service can have (refused with 429, 500,
 502, 503, reset, cut short, damaged, a page instead of a file, an error inside a 200, a raw newline in JSON).
 """
 
