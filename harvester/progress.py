@@ -52,6 +52,7 @@ class Progress:
     clock: Callable[[], float] = time.monotonic
     _started: float = 0.0
     _last_line: float = 0.0
+    _said: int = 0
     _bar: RichProgress | None = None
     _task: TaskID | None = None
 
@@ -81,7 +82,7 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
-        if self.n_done:
+        if self.n_done and self._said != self.n_done:
             say(self.line())
 
     def grow(self, n: int = 1) -> None:
@@ -97,7 +98,7 @@ class Progress:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self.n_done, description=self._found())
         elif self.clock() - self._last_line >= LINE_EVERY_S:
-            self._last_line = self.clock()
+            self._last_line, self._said = self.clock(), self.n_done
             say(self.line())
 
     def _found(self) -> str:

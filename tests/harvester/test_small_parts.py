@@ -65,6 +65,14 @@ def test_progress_prints_plain_lines_with_rate_time_left_and_finds(capsys):
     assert "10 of 40 articles (" in out.err and "25 figures, 3 he panels" in out.err and "left" in out.err
 
 
+def test_a_line_is_not_said_twice(capsys):
+    clock = iter([0.0, 30.0, 60.0, 60.0, 60.0]).__next__
+    with Progress("articles", total=10, clock=clock) as progress:
+        progress.advance(10)
+
+    assert capsys.readouterr().err.count("10 of 10 articles") == 1
+
+
 def test_durations_are_said_as_people_do():
     assert [duration(s) for s in (3, 89, 600, 7200)] == ["3 s", "89 s", "10 min", "2.0 h"]
 
