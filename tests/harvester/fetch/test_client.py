@@ -101,7 +101,7 @@ def test_retry_after_may_be_a_date_by_the_servers_clock() -> None:
         assert parse_retry_after({"Retry-After": nonsense}) is None
 
 
-@pytest.mark.parametrize("wish", ["100000", formatdate(time.time() + 100_000, usegmt=True)])
+@pytest.mark.parametrize("wish", ["100000", formatdate(time.time() + 100_000, usegmt=True)], ids=["seconds", "date"])
 def test_a_wait_longer_than_ours_ends_the_request(
     client: Client, script: Script, pauses: list[float], wish: str
 ) -> None:
