@@ -422,7 +422,8 @@ def verify(harvest: Path, repair: bool) -> None:
     ):
         report = verify_harvest(catalog, harvest, repair=repair, tick=progress.advance)
     click.echo(report.text())
-    sys.exit(DONE if report.is_sound or repair else LEFT)
+    # what was removed has to be fetched or made again by the next run
+    sys.exit(DONE if report.is_sound else LEFT)
 
 
 @main.command()
