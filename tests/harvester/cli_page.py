@@ -30,11 +30,12 @@ def page() -> str:
     """Return the page."""
     parts = [HEAD]
     for name, group in (("harvester", harvester), ("hagnifinder", hagnifinder)):
+        settings = {**group.context_settings, "terminal_width": 100, "max_content_width": 100}
+        whole = click.Context(group, info_name=name, **settings)
         for command in ("", *sorted(group.commands)):
-            target = group.commands[command] if command else group
+            context = click.Context(group.commands[command], whole, info_name=command) if command else whole
             title = f"{name} {command}".strip()
-            context = click.Context(target, info_name=title, terminal_width=100, max_content_width=100)
-            parts.append(f"## {title}\n\n```\n{target.get_help(context).rstrip()}\n```\n")
+            parts.append(f"## {title}\n\n```\n{context.command.get_help(context).rstrip()}\n```\n")
     return "\n".join(parts)
 
 

@@ -12,9 +12,11 @@ from tests.harvester import bad_files
 from tests.harvester.harvests import files_of, rows_of
 
 JATS = b"""<article><front><journal-meta><journal-title>J Own</journal-title></journal-meta><article-meta>
-<article-id pub-id-type="pmc">123</article-id><title-group><article-title>Ours</article-title></title-group><permissions>
+<article-id pub-id-type="pmc">123</article-id>
+<title-group><article-title>Ours</article-title></title-group><permissions>
 <license xmlns:ali="http://www.niso.org/schemas/ali/1.0/">
-<ali:license_ref>https://creativecommons.org/licenses/by/4.0/</ali:license_ref></license></permissions></article-meta></front></article>"""
+<ali:license_ref>https://creativecommons.org/licenses/by/4.0/</ali:license_ref></license>
+</permissions></article-meta></front></article>"""
 
 
 @pytest.fixture
