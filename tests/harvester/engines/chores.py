@@ -8,6 +8,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from harvester.pipeline.read import ArticleJob, read_article
+from harvester.records import ArticleResult
+
 
 def chore(task: str) -> str:
     """Do what the task says: echo it, hang, crash, raise or eat memory."""
@@ -44,3 +47,24 @@ def echo_factory():
 def broken_factory():
     """Fail to load."""
     raise RuntimeError("no weights here")
+
+
+def poisoned_reader(job: ArticleJob) -> ArticleResult:
+    """Read an article as ever, but hang or die at the ones whose title says so."""
+    title = job.files.pdf.read_bytes().partition(b"%%EOF")[2]
+    if b"hangs" in title:
+        time.sleep(600)
+    if b"crashes" in title:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if b"eats" in title:
+        bytearray(8 << 30)
+    return read_article(job)
+
+
+class NoEstimates:
+    """Stands in for the models: says nothing, loads nothing."""
+
+    model_ids = ("none@0",)
+
+    def __call__(self):
+        return (lambda items: [[] for _ in items]), []
