@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing as mp
-import signal
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
+from harvester.engines.local import start_deaf
 from harvester.errors import HarvestError
 
 Item = TypeVar("Item")
@@ -33,7 +33,6 @@ class Answered(Generic[Item, Answer]):
 
 
 def _serve(connection: Connection, factory: Callable[[], tuple[Handler, Any]], batch: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
             handler, about = factory()
@@ -90,7 +89,7 @@ class BatchWorker(Generic[Item, Answer]):
         self._process = context.Process(
             target=_serve, args=(theirs, self._factory, self._batch), daemon=True, name="harvester-model"
         )
-        self._process.start()
+        start_deaf(self._process)
         theirs.close()
         try:
             kind, about = self.connection.recv()

@@ -11,6 +11,7 @@ import contextlib
 import multiprocessing as mp
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,9 +62,20 @@ def limit_memory(extra_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (soft if hard < 0 else min(soft, hard), hard))
 
 
+def start_deaf(process: Any) -> None:
+    """Start a process that Ctrl-C does not reach, not even while it imports: the parent stops it in its own order."""
+    if threading.current_thread() is not threading.main_thread():
+        process.start()
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process.start()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _serve(connection: Connection, function: Callable[[Any], Any], warm_up: Callable[[], None], extra: int) -> None:
     """Run in the worker: answer one task at a time until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it stops us in its own order
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         warm_up()
         limit_memory(extra)
@@ -91,7 +103,7 @@ class _Worker(Generic[Task]):
         self.process = context.Process(
             target=_serve, args=(theirs, function, warm_up, extra_bytes), daemon=True, name="harvester-worker"
         )
-        self.process.start()
+        start_deaf(self.process)
         theirs.close()
         self.task: Task | None = None
         self.is_ready = False

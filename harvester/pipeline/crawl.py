@@ -22,6 +22,7 @@ from harvester.fetch.client import Client
 from harvester.fetch.download import fetch_file
 from harvester.fetch.store import DiskError, Store
 from harvester.licences import Policy
+from harvester.pipeline.interrupts import Interrupts
 from harvester.pipeline.plan import CrawlPlan, plan
 from harvester.pipeline.request import CrawlRequest, open_search, parse_date
 from harvester.records import Asset, AssetRef, Skip
@@ -36,6 +37,8 @@ LOOK_AHEAD = 16
 """Hits whose versions are asked for before their turn has come."""
 GIVE_UP_AFTER = 10
 """So many articles in a row that fail mean that it is not about the article."""
+INTERRUPT_SECONDS = 0.2
+"""How long a Ctrl-C may stay unnoticed while transfers are under way."""
 ROUNDS = 2
 """What failed is tried once more at the end, when a busy server may have recovered."""
 
@@ -202,13 +205,19 @@ class _Loop:
         self._pool = ThreadPoolExecutor(client.settings.max_transfers, thread_name_prefix="transfer")
 
     def run(self) -> CrawlOutcome:
+        with Interrupts() as interrupts:
+            return self._run(interrupts)
+
+    def _run(self, interrupts: Interrupts) -> CrawlOutcome:
         self._progress.grow(self._n_hits if self._limit is None else min(self._limit, self._n_hits))
         try:
             while self._look_ahead():
+                interrupts.check()
                 waiting: list[Future[Any]] = [*self._fetching]
                 if self._resolving and len(self._fetching) < LOOK_AHEAD:
                     waiting.append(self._resolving[0][1])
-                wait(waiting, return_when=FIRST_COMPLETED)
+                wait(waiting, INTERRUPT_SECONDS, FIRST_COMPLETED)
+                interrupts.check()
                 while self._resolving and self._resolving[0][1].done() and len(self._fetching) < LOOK_AHEAD:
                     self._take(*self._resolving.popleft())
                 for future in [future for future in self._fetching if future.done()]:

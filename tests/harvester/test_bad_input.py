@@ -117,8 +117,10 @@ def test_a_model_file_that_is_no_model_is_refused_in_one_sentence(harvest, tmp_p
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder here that refuses even root")
-def test_a_folder_that_takes_no_files_is_named():
-    done = harvester("add", __file__, "--out", "/proc/harvest")
+def test_a_folder_that_takes_no_files_is_named(tmp_path):
+    (tmp_path / "a.pdf").write_bytes(bad_files.pdf())
+
+    done = harvester("add", tmp_path / "a.pdf", "--out", "/proc/harvest")
 
     assert done.returncode == 2
     assert "/proc/harvest" in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
@@ -129,8 +131,9 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     folder = tmp_path / "locked"
     folder.mkdir()
     folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    (tmp_path / "a.pdf").write_bytes(bad_files.pdf())
 
-    done = harvester("add", __file__, "--out", folder / "harvest")
+    done = harvester("add", tmp_path / "a.pdf", "--out", folder / "harvest")
 
     assert done.returncode == 2
     assert "locked" in done.stderr and "Traceback" not in done.stderr
