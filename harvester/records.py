@@ -27,10 +27,6 @@ AssetRole = Literal["pdf", "xml", "json", "media"]
 PixelSource = Literal["pdf", "media", "render"]
 
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2"})
-"""Endings of file names that are read as pictures."""
-
-
 @dataclass(frozen=True, slots=True)
 class AssetRef:
     """A file of an article as its source announces it, before it is fetched.

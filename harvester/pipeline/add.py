@@ -13,8 +13,10 @@ from harvester.documents.jats import parse_jats
 from harvester.errors import MalformedArticle, UsageError
 from harvester.fetch.store import Store
 from harvester.progress import Progress, say
-from harvester.records import IMAGE_SUFFIXES, Article, ArticleText, Asset, AssetRole, Skip
+from harvester.records import Article, ArticleText, Asset, AssetRole, Skip
 
+OWN_IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2"})
+"""Pictures people have; what publishers send (`harvester.names`) is fewer kinds."""
 XML_SUFFIXES = (".xml", ".nxml")
 
 
@@ -89,7 +91,7 @@ def _single(path: Path, root: Path) -> LocalArticle | None:
     if suffix == ".pdf":
         xml = next((p for end in XML_SUFFIXES if (p := path.with_suffix(end)).is_file()), None)
         return LocalArticle(path, root, pdf=path, xml=xml)
-    if suffix in IMAGE_SUFFIXES:
+    if suffix in OWN_IMAGE_SUFFIXES:
         return LocalArticle(path, root, image=path)
     return None
 
@@ -124,7 +126,7 @@ def _as_article_folder(folder: Path, root: Path, files: list[Path]) -> LocalArti
         pdf = names.get(f"{stem}.pdf")
         xml = next((names[f"{stem}{end}"] for end in XML_SUFFIXES if f"{stem}{end}" in names), None)
         if pdf is not None:
-            media = tuple(p for p in files if p.suffix.lower() in IMAGE_SUFFIXES)
+            media = tuple(p for p in files if p.suffix.lower() in OWN_IMAGE_SUFFIXES)
             return LocalArticle(folder, root, pdf=pdf, xml=xml, media=media)
     return None
 
