@@ -231,6 +231,139 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
+class StatedMagnification:
+    """A magnification as a caption or the body text prints it: what the microscope did, never a pixel size.
+
+    Attributes:
+        text: The words it was read from, verbatim.
+        stated_x: The number as printed; the first of a range, whose other end is `stated_to_x`.
+        objective_x: The objective it implies (4, 10, 20, 40, ...), None when unclear.
+        reading: How that was read: objective, with_eyepiece, total, words, unclear.
+        letters: Panel letters it is said of; empty when it is said of the whole figure.
+        origin: part (the panel's own words), preamble (said of all panels) or body (the article's text).
+        score: Probability that statement and panel belong together, 0 to 1.
+    """
+
+    text: str
+    stated_x: float | None
+    objective_x: float | None
+    reading: str
+    letters: tuple[str, ...] = ()
+    stated_to_x: float | None = None
+    origin: Literal["part", "preamble", "body"] = "part"
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class StatedLength:
+    """A length that a caption gives: of a scale bar, or of a whole side of the picture.
+
+    Attributes:
+        text: The words it was read from, verbatim.
+        kind: scale_bar or field_width.
+        value, unit: As printed ("50", "µm"); `length_um` is the same in micrometres.
+        letters: Panel letters it is said of; empty when it is said of the whole figure.
+    """
+
+    text: str
+    kind: Literal["scale_bar", "field_width"]
+    value: float
+    unit: str
+    length_um: float
+    letters: tuple[str, ...] = ()
+    origin: Literal["part", "preamble", "body"] = "part"
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionReading:
+    """Everything a caption says of scale."""
+
+    magnifications: tuple[StatedMagnification, ...] = ()
+    lengths: tuple[StatedLength, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleBar:
+    """A scale bar found on or beside a panel.
+
+    Attributes:
+        box: The bar itself without label, in the panel's native pixels; may lie outside the panel.
+        bar_px: Its length in native pixels of the panel, to a fraction of a pixel.
+        is_vertical: Whether the length runs from top to bottom.
+        found_in: vector (a path of the PDF) or pixels.
+        text: Its label as read or as the caption gives it; None when there is none.
+        value, unit, length_um: The label's number; None when there is none.
+        label_from: pdf_text, ocr or caption; None when there is no label.
+        mpp_um: length_um / bar_px; None without a label.
+        is_plausible: Whether any light micrograph of tissue could have this pixel size.
+        score: Probability that this is a scale bar read rightly, 0 to 1.
+    """
+
+    box: BoxPx
+    bar_px: float
+    is_vertical: bool
+    found_in: Literal["vector", "pixels"]
+    text: str | None
+    value: float | None
+    unit: str | None
+    length_um: float | None
+    label_from: Literal["pdf_text", "ocr", "caption"] | None
+    mpp_um: float | None
+    is_plausible: bool
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectReading:
+    """What a panel shows, as the words around it say; None beats a guess.
+
+    Attributes:
+        organ, organ_id: Name of the fixed list and its UBERON id.
+        species: Scientific name ("Homo sapiens").
+        diagnosis_text: Verbatim words.
+        organ_source, species_source, diagnosis_source: panel, caption, title, mesh or body.
+        organ_score, species_score, diagnosis_score: 0 to 1.
+    """
+
+    organ: str | None = None
+    organ_id: str | None = None
+    organ_source: str | None = None
+    organ_score: float | None = None
+    species: str | None = None
+    species_source: str | None = None
+    species_score: float | None = None
+    diagnosis_text: str | None = None
+    diagnosis_source: str | None = None
+    diagnosis_score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRow:
+    """One witness of a panel's scale as the catalog keeps it; what a kind does not say is None.
+
+    Attributes:
+        kind: caption, scale_bar or metadata.
+        box: Where it was read, in the panel's native pixels; None for words.
+    """
+
+    evidence_id: str
+    panel_id: str
+    kind: Literal["caption", "scale_bar", "metadata"]
+    text: str | None
+    stated_x: float | None
+    objective_x: float | None
+    reading: str | None
+    value: float | None
+    unit: str | None
+    bar_px: float | None
+    mpp_um: float | None
+    magnification_x: float | None
+    score: float | None
+    box: BoxPx | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PanelKindScore:
     """What kind of picture a panel is, from its pixels alone.
 
