@@ -1,0 +1,1 @@
+"""What words and drawings beside a picture say of its scale."""
