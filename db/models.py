@@ -19,8 +19,14 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+PANEL_KINDS = (
+    "he", "ihc", "other_stain", "fluorescence", "cytology", "gross", "radiology", "electron", "gel", "chart", "drawing",
+    "other",
+)  # fmt: skip
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -120,13 +126,7 @@ class Panel(Base):
     """One sub-image of a figure."""
 
     __tablename__ = "panel"
-    __table_args__ = (
-        CheckConstraint(
-            "kind IN ('he', 'ihc', 'other_stain', 'fluorescence', 'cytology', 'gross', 'radiology', 'electron', 'gel',"
-            " 'chart', 'drawing', 'other')",
-            "kind",
-        ),
-    )
+    __table_args__ = (CheckConstraint(f"kind IN {PANEL_KINDS}", "kind"),)
 
     panel_id: Mapped[str] = _key()
     figure_id: Mapped[str] = _owner("figure.figure_id")
@@ -235,7 +235,13 @@ class Review(Base):
     __table_args__ = (
         CheckConstraint("verdict IN ('accept', 'reject', 'correct')", "verdict"),
         CheckConstraint("magnification_x > 0", "positive"),
-        CheckConstraint("verdict <> 'correct' OR magnification_x IS NOT NULL", "correct_has_number"),
+        CheckConstraint(
+            "verdict <> 'correct' OR magnification_x IS NOT NULL OR kind IS NOT NULL OR panel_label IS NOT NULL"
+            " OR x0_px IS NOT NULL",
+            "changes_something",
+        ),
+        CheckConstraint(f"kind IN {PANEL_KINDS}", "kind"),
+        Index(None, "reviewer", "created_at"),
     )
 
     review_id: Mapped[str] = _key()
@@ -245,6 +251,53 @@ class Review(Base):
     note: Mapped[str | None]
     reviewer: Mapped[str]
     created_at: Mapped[str]
+    kind: Mapped[str | None]
+    panel_label: Mapped[str | None]
+    x0_px: Mapped[int | None]
+    y0_px: Mapped[int | None]
+    x1_px: Mapped[int | None]
+    y1_px: Mapped[int | None]
+    is_blind: Mapped[bool] = mapped_column(server_default=false())
+    withdrawn_at: Mapped[str | None]
+    is_orphan: Mapped[bool] = mapped_column(server_default=false())
+    article_id: Mapped[str | None] = mapped_column(Text, index=True)
+    figure_id: Mapped[str | None]
+    page_number: Mapped[int | None]
+    page_x0_pt: Mapped[float | None]
+    page_y0_pt: Mapped[float | None]
+    page_x1_pt: Mapped[float | None]
+    page_y1_pt: Mapped[float | None]
+    figure_x0_px: Mapped[float | None]
+    figure_y0_px: Mapped[float | None]
+    figure_x1_px: Mapped[float | None]
+    figure_y1_px: Mapped[float | None]
+
+
+class ReviewQueue(Base):
+    """The order in which the review page shows the snapshots; derived, made anew when the harvest has changed."""
+
+    __tablename__ = "review_queue"
+    __table_args__ = (
+        Index(None, "rank", "position"),
+        Index(None, "shuffle", "position"),
+        Index(None, "verdict", "rank", "position"),
+        Index(None, "organ", "rank", "position"),
+        Index(None, "journal", "rank", "position"),
+        Index(None, "year", "rank", "position"),
+    )
+
+    position: Mapped[int] = mapped_column(primary_key=True, nullable=False, autoincrement=False)
+    snapshot_id: Mapped[str] = mapped_column(
+        Text, ForeignKey("snapshot.snapshot_id", ondelete="CASCADE"), index=True, unique=True, nullable=False
+    )
+    rank: Mapped[int]
+    doubt: Mapped[str]
+    shuffle: Mapped[str]
+    verdict: Mapped[str | None]
+    organ: Mapped[str | None]
+    journal: Mapped[str | None]
+    year: Mapped[int | None]
+    licence_code: Mapped[str | None]
 
 
 class Skip(Base):

@@ -1,7 +1,7 @@
 """The catalog: records in, rows out. With export/ and review/ the only door to the database.
 
 Every save is one transaction that compares with what is there and writes only what differs, so a second identical run
-changes no row. Reviews are never touched: they refer to a snapshot by its id and outlive it.
+changes no row. Reviews outlive their snapshots: they know the place they speak of (harvester/catalog_reviews.py).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,7 @@ from db.models import table
 from harvester import __version__
 from harvester.catalog_funnel import Funnel, count_funnel
 from harvester.catalog_open import clear_errors, open_checked
+from harvester.catalog_reviews import attach_reviews
 from harvester.catalog_rows import (
     article_from_row,
     article_values,
@@ -254,7 +255,7 @@ class Catalog:
         """Replace what is known of an article's figures, panels and snapshots, and mark it as annotated.
 
         Rows that are equal stay as they are. Estimates of a snapshot stay when its image is the same; evidence of a
-        panel when the panel is. Reviews are not looked at.
+        panel when the panel is. Reviews go to the snapshots that now lie where they were given.
 
         Raises:
             CatalogError: when the article was never saved, or the database refuses.
@@ -280,6 +281,7 @@ class Catalog:
             changed = sync_rows(connection, snapshot, snapshots, snapshot.c.panel_id.in_(own_panels))
             _delete_where(connection, table(models.Estimate), "snapshot_id", changed)
             _save_estimates(connection, estimates)
+            attach_reviews(connection, result.article_id)
 
             scope = (skip.c.article_id == result.article_id) & skip.c.stage.not_in(queries.FETCH_STAGES)
             sync_rows(connection, skip, [skip_values(item) for item in result.skips], scope)
@@ -352,6 +354,14 @@ class Catalog:
             pages = [str(word) for word in connection.exec_driver_sql("PRAGMA quick_check").scalars() if word != "ok"]
             keys = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
         return pages + [f"row {row[1]} of table {row[0]} refers to a row of {row[2]} that is not there" for row in keys]
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """Return a transaction that only reads, for review/, the other door to the database."""
+        return self._reading()
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """Return a transaction that writes; it holds the lock from its beginning."""
+        return self._writing()
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:

@@ -102,9 +102,9 @@ def test_a_catalog_of_an_unknown_revision_is_refused(tmp_path: Path, revision: s
 
 def test_an_older_catalog_is_upgraded_only_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     Catalog.open(tmp_path, create=True).close()
-    monkeypatch.setattr("harvester.catalog_open.HEAD", "0002")
+    monkeypatch.setattr("harvester.catalog_open.HEAD", "next")
 
-    with pytest.raises(CatalogError, match=r"older revision 0001: keep a copy.*verify"):
+    with pytest.raises(CatalogError, match=rf"older revision {HEAD}: keep a copy.*verify"):
         Catalog.open(tmp_path)
 
     Catalog.open(tmp_path, upgrade=True).close()
