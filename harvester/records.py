@@ -182,6 +182,21 @@ class Raster:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawnMark:
+    """An upright straight line or a thin filled rectangle of a PDF page: maybe a scale bar, maybe an axis or a rule.
+
+    Attributes:
+        box: As painted, end to end, in displayed points.
+        is_vertical: Whether it is longer downwards than across.
+        rgb: Its colour, 0 to 255.
+    """
+
+    box: BoxPt
+    is_vertical: bool
+    rgb: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """A figure with its pixels.
 
@@ -192,6 +207,8 @@ class Figure:
             render that keeps the finest native pixel.
         parts: The single pictures the figure is made of, each with its own native pixels; one for a plain figure.
         letters: Short texts of the page near or on the figure (maybe panel letters), with their boxes in points.
+        marks: Straight lines and thin rectangles that the page draws on or near the figure; a bounded number.
+        inscriptions: Short lines of text on or near the figure that hold a digit (maybe labels of scale bars).
     """
 
     figure_id: str
@@ -204,6 +221,8 @@ class Figure:
     pixels_from: PixelSource
     parts: tuple[Raster, ...] = field(repr=False, default=())
     letters: tuple[tuple[str, BoxPt], ...] = ()
+    marks: tuple[DrawnMark, ...] = field(repr=False, default=())
+    inscriptions: tuple[tuple[str, BoxPt], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from harvester.documents.captions import parse_label
-from harvester.documents.lettering import lettered_box, letters_near
+from harvester.documents.lettering import inscriptions_near, lettered_box, letters_near
 from harvester.documents.pdf import PdfPage, read_document
 from harvester.documents.placing import Found, Pages, locate
 from harvester.documents.rasters import figure_parts, figure_pixels, prefer_media
+from harvester.documents.strokes import marks_near
 from harvester.errors import MalformedArticle
 from harvester.geometry import RgbImage, union_pt
 from harvester.records import ArticleText, Figure, FigureText, PixelSource, Raster, Skip
@@ -145,6 +146,8 @@ def _build(
         pixels_from=pixels_from,
         parts=tuple(parts),
         letters=letters_near(page.lone_words(), shown),
+        marks=marks_near(page.drawn(), shown),
+        inscriptions=inscriptions_near([(line.text, line.box) for line in page.lines()], shown),
     )
 
 

@@ -10,6 +10,9 @@ from harvester.geometry import BoxPt
 
 LETTER_REACH_PT = 25.0
 """How far from a figure a panel letter may stand."""
+MAX_INSCRIPTION = 24
+"""Characters of a line that may label a scale bar."""
+MAX_INSCRIPTIONS = 200
 AXIS_GAP_PT = 14.0
 """How far from a plot its axis labels stand."""
 
@@ -27,6 +30,16 @@ def letters_near(words: Sequence[tuple[str, BoxPt]], box: BoxPt) -> tuple[tuple[
         for text, where in words
         if (len(text) <= 4 or re.fullmatch(r"\(\w{1,4}\)\.?", text)) and where.gap(box) <= LETTER_REACH_PT
     )
+
+
+def inscriptions_near(lines: Sequence[tuple[str, BoxPt]], box: BoxPt) -> tuple[tuple[str, BoxPt], ...]:
+    """Return short lines with a digit on or near a figure, at most `MAX_INSCRIPTIONS`: labels of bars, not prose."""
+    near = [
+        (text, where)
+        for text, where in lines
+        if len(text) <= MAX_INSCRIPTION and any(c.isdigit() for c in text) and where.gap(box) <= LETTER_REACH_PT
+    ]
+    return tuple(near[:MAX_INSCRIPTIONS])
 
 
 def lettered_box(box: BoxPt, view: PageView, caption: BoxPt | None) -> BoxPt:

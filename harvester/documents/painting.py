@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pymupdf import mupdf
 
+from harvester.documents.strokes import MAX_LOOKS as MAX_STROKE_LOOKS
+from harvester.documents.strokes import drawn_rectangle, is_worth_a_look, straight_lines
 from harvester.geometry import BoxPt, RgbImage
+from harvester.records import DrawnMark
 
 Matrix = tuple[float, float, float, float, float, float]
 Rect = tuple[float, float, float, float]
@@ -139,16 +142,24 @@ _WHITE_FROM = 0.98
 
 def _is_white(colorspace: Any, color: Any, alpha: float) -> bool:
     """Whether a fill is opaque white."""
-    if alpha < 1.0 or not colorspace:
-        return False
+    return alpha >= 1.0 and min(_rgb(colorspace, color)) >= _WHITE_FROM
+
+
+def _rgb(colorspace: Any, color: Any) -> tuple[float, float, float]:
+    """Return red, green and blue from 0 to 1; mid grey for an odd colour space."""
     try:
         parameters = mupdf.FzColorParams()
         rgb = mupdf.ll_fz_convert_color(
             colorspace, color, mupdf.FzColorspace(mupdf.FzColorspace.Fixed_RGB).m_internal, None, parameters.internal()
         )
-        return bool(min(rgb[:3]) >= _WHITE_FROM)
-    except Exception:  # an odd colour space: then it is taken for a colour
-        return False
+        return float(rgb[0]), float(rgb[1]), float(rgb[2])
+    except Exception:  # MuPDF raises several types
+        return 0.5, 0.5, 0.5
+
+
+def _levels(colorspace: Any, color: Any) -> tuple[int, int, int]:
+    red, green, blue = (round(255 * min(1.0, max(0.0, v))) for v in _rgb(colorspace, color))
+    return red, green, blue
 
 
 class PaintWalker(mupdf.FzDevice2):  # type: ignore[misc]
@@ -167,6 +178,8 @@ class PaintWalker(mupdf.FzDevice2):  # type: ignore[misc]
         self.marks: list[Mark] = []
         self.order = 0
         self.looks = 0
+        self.drawn: list[DrawnMark] = []
+        self.stroke_looks = 0
         # (visible rectangle, whether what is drawn inside is drawn as it is)
         self.clips: list[tuple[Rect, bool]] = [(bounds, True)]
 
@@ -231,10 +244,28 @@ class PaintWalker(mupdf.FzDevice2):  # type: ignore[misc]
     def fill_path(
         self, _ctx: Any, path: Any, _even_odd: Any, ctm: Any, space: Any, color: Any, alpha: float, *_rest: Any
     ) -> None:
-        self._mark(mupdf.ll_fz_bound_path(path, None, ctm), path, (space, color, alpha))
+        rect = mupdf.ll_fz_bound_path(path, None, ctm)
+        self._mark(rect, path, (space, color, alpha))
+        if self._may_be_bar(rect, alpha) and _is_rectangle(path, ctm):
+            mark = drawn_rectangle(rect, _levels(space, color))
+            self.drawn += [mark] if mark else []
 
-    def stroke_path(self, _ctx: Any, path: Any, stroke: Any, ctm: Any, *_rest: Any) -> None:
-        self._mark(mupdf.ll_fz_bound_path(path, stroke, ctm), path)
+    def stroke_path(
+        self, _ctx: Any, path: Any, stroke: Any, ctm: Any, space: Any, color: Any, alpha: float, *_rest: Any
+    ) -> None:
+        rect = mupdf.ll_fz_bound_path(path, stroke, ctm)
+        self._mark(rect, path)
+        if self._may_be_bar(rect, alpha):
+            self.drawn += straight_lines(path, ctm, stroke, _levels(space, color))
+
+    def _may_be_bar(self, rect: Any, alpha: float) -> bool:
+        """Whether a path is worth a look; one that a clip cuts is not drawn at its length."""
+        x0, y0, x1, y1 = self.clips[-1][0]
+        whole = x0 - 1 <= rect.x0 and y0 - 1 <= rect.y0 and rect.x1 <= x1 + 1 and rect.y1 <= y1 + 1
+        if alpha < 0.5 or not whole or not is_worth_a_look(rect.x0, rect.y0, rect.x1, rect.y1):
+            return False
+        self.stroke_looks += 1
+        return self.stroke_looks <= MAX_STROKE_LOOKS
 
     def fill_shade(self, _ctx: Any, shade: Any, ctm: Any, *_rest: Any) -> None:
         self._mark(mupdf.ll_fz_bound_shade(shade, ctm))

@@ -19,6 +19,7 @@ from pymupdf import mupdf
 from harvester.documents.painting import Mark, PaintWalker, Placement, samples, to_rgb, visible_samples
 from harvester.errors import MalformedArticle
 from harvester.geometry import BoxPt, RgbImage
+from harvester.records import DrawnMark
 from harvester.settings import DocumentSettings
 
 pymupdf.TOOLS.mupdf_display_errors(False)
@@ -61,7 +62,7 @@ class PdfPage:
         self.width_pt = max(1.0, bounds.x1 - bounds.x0)
         self.height_pt = max(1.0, bounds.y1 - bounds.y0)
         self._origin = (bounds.x0, bounds.y0)
-        self._read: tuple[list[Placement], list[Mark]] | None = None
+        self._read: tuple[list[Placement], list[Mark], list[DrawnMark]] | None = None
         self._lines: list[TextLine] | None = None
         self._words: list[tuple[str, BoxPt]] | None = None
         self._text: Any = None
@@ -73,7 +74,7 @@ class PdfPage:
     def _matrix(self) -> Any:
         return mupdf.FzMatrix(1, 0, 0, 1, -self._origin[0], -self._origin[1])
 
-    def _contents(self) -> tuple[list[Placement], list[Mark]]:
+    def _contents(self) -> tuple[list[Placement], list[Mark], list[DrawnMark]]:
         if self._read is None:
             cookie = mupdf.FzCookie()
             walker = PaintWalker(cookie, self.box.as_tuple())
@@ -86,7 +87,7 @@ class PdfPage:
             except Exception as error:
                 if not walker.placements and not walker.marks:
                     raise MalformedArticle(f"Page {self.number} of the PDF can't be drawn.", "pdf_damaged") from error
-            self._read = walker.placements, walker.marks
+            self._read = walker.placements, walker.marks, walker.drawn
         return self._read
 
     def placements(self) -> list[Placement]:
@@ -96,6 +97,10 @@ class PdfPage:
     def marks(self) -> list[Mark]:
         """Return every path and shading, in painting order, at most `MAX_MARKS`."""
         return self._contents()[1]
+
+    def drawn(self) -> list[DrawnMark]:
+        """Return the upright straight lines and thin rectangles, in painting order."""
+        return self._contents()[2]
 
     def lines(self) -> list[TextLine]:
         """Return the text lines in the order of the page's content."""

@@ -1,0 +1,88 @@
+"""Scale bars of a panel: the line, its label, and what a pixel is by them.
+
+Three ways lead to a bar: lines that the PDF draws over the picture, bars burned into the pixels, and labels (typeset
+or read from the pixels) that a line must stand beside. A bar whose length nobody states is kept without a scale.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from harvester.geometry import BoxPx
+from harvester.records import Figure, Panel, ScaleBar, StatedLength
+from harvester.scale.bar_labels import BarLabel, parse_label
+from harvester.scale.bar_shapes import Candidate, Spot, drawn_candidates, pair_up, to_native
+from harvester.scale.lettering import TextReader
+
+PLAUSIBLE_MPP_UM = (0.02, 60.0)
+"""Pixel sizes that a printed light micrograph of tissue can have: from an oil lens, enlarged, to a whole section."""
+
+
+def find_scale_bars(
+    panel: Panel,
+    figure: Figure,
+    stated: Sequence[StatedLength],
+    reader: TextReader | None,
+    *,
+    search_pixels: bool = True,
+) -> list[ScaleBar]:
+    """Return the scale bars of a panel, the surest first.
+
+    Args:
+        panel: With its native pixels (H, W, 3) uint8 RGB.
+        figure: The figure it was cut from, with what the page draws and writes over it.
+        stated: The bar lengths that the caption gives for this panel.
+        reader: Reads labels from pixels; None to do without.
+        search_pixels: False for a panel that is no micrograph: only drawn bars with a typeset label count there.
+
+    Returns:
+        Bars in native pixels of the panel. `mpp_um` is None for a bar whose length nothing states; a scale that no
+        micrograph of tissue can have is kept with `is_plausible` False.
+    """
+    drawn = drawn_candidates(panel, figure)
+    texts = _typeset_labels(panel, figure)
+    bars = []
+    used = set()
+    for i, j in pair_up(drawn, [spot for spot, _ in texts]):
+        used.add(i)
+        bars.append(_bar(drawn[i], texts[j][1], "pdf_text", 0.97))
+    free = [c for i, c in enumerate(drawn) if i not in used]
+    lengths = [s for s in stated if s.kind == "scale_bar"]
+    if not bars and lengths and len(free) == 1:
+        bars.append(_bar(free[0], _from_caption(lengths[0]), "caption", 0.7 * lengths[0].score))
+    return sorted(bars, key=lambda bar: (-bar.score, bar.box))
+
+
+def _typeset_labels(panel: Panel, figure: Figure) -> list[tuple[Spot, BarLabel]]:
+    found = []
+    for text, box in figure.inscriptions:
+        label, spot = parse_label(text), to_native(box, panel)
+        if label is not None and spot is not None:
+            found.append((spot, label))
+    return found
+
+
+def _from_caption(stated: StatedLength) -> BarLabel:
+    return BarLabel(stated.text, stated.value, stated.unit, stated.length_um, 1.0)
+
+
+def _bar(candidate: Candidate, label: BarLabel | None, label_from: str | None, score: float) -> ScaleBar:
+    spot = candidate.spot
+    x0, y0 = max(0, math.floor(spot.x0 + 0.5)), max(0, math.floor(spot.y0 + 0.5))
+    box = BoxPx(x0, y0, max(x0 + 1, math.floor(spot.x1 + 0.5)), max(y0 + 1, math.floor(spot.y1 + 0.5)))
+    mpp_um = label.length_um / candidate.length if label else None
+    return ScaleBar(
+        box=box,
+        bar_px=candidate.length,
+        is_vertical=candidate.is_vertical,
+        found_in=candidate.found_in,
+        text=label.text if label else None,
+        value=label.value if label else None,
+        unit=label.unit if label else None,
+        length_um=label.length_um if label else None,
+        label_from=label_from,  # type: ignore[arg-type]
+        mpp_um=mpp_um,
+        is_plausible=mpp_um is not None and PLAUSIBLE_MPP_UM[0] <= mpp_um <= PLAUSIBLE_MPP_UM[1],
+        score=round(min(1.0, max(0.0, score * (label.certainty if label else 0.3))), 4),
+    )
