@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from harvester.geometry import BoxPx
-from harvester.panels.captions import CaptionParts, ordinal
+from harvester.letters import CaptionParts, ordinal
 
 _MARK = re.compile(r"(\()?(\d{0,2}[A-Za-z]|[ivxIVX]{2,4}|\d{1,2})([).:,]*)")
 

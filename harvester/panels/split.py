@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harvester.geometry import BoxPt, BoxPx, RgbImage, px_to_pt
-from harvester.panels.captions import split_caption
+from harvester.letters import split_caption
 from harvester.panels.gutters import MIN_SHARE, Piece, sort_reading, split_raster
 from harvester.panels.labels import label_panels
 from harvester.records import Figure, Panel, Raster

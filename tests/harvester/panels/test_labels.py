@@ -1,7 +1,7 @@
 import pytest
 
 from harvester.geometry import BoxPx
-from harvester.panels.captions import split_caption
+from harvester.letters import split_caption
 from harvester.panels.labels import label_panels, parse_mark
 
 GRID = [BoxPx(x, y, x + 200, y + 150) for y in (0, 190) for x in (0, 220)]

@@ -1,7 +1,10 @@
+import time
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harvester.panels.captions import split_caption
+from harvester.letters import MAX_CHARS, split_caption
 
 WORDS = st.lists(
     st.sampled_from(["tumour", "cells", "liver", "show", "necrosis", "kidney", "cortex", "normal", "dense", "pale"]),
@@ -73,3 +76,16 @@ def test_no_letters_or_one_alone_gives_the_whole_caption():
 def test_any_text_is_taken(text):
     caption = split_caption(text)
     assert all(caption.text_for(label) for label in caption.labels)
+
+
+@pytest.mark.parametrize(
+    "unit", ["a, ", "(a) x ", "((a), (b), ", "A. b ", "(a, b, c", "A-B and ", "ivx, ", "(A) foo. "]
+)
+@pytest.mark.parametrize("n_chars", [MAX_CHARS, 100_000])
+def test_a_hostile_caption_costs_less_than_a_second(unit, n_chars):
+    caption = (unit * n_chars)[:n_chars]
+    begin = time.process_time()
+
+    split_caption(caption)
+
+    assert time.process_time() - begin < 1.0

@@ -1,4 +1,4 @@
-"""Compound captions: which words speak of which panel."""
+"""Panel letters in captions: which words speak of which panel. Below the stages; more than one reads captions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+
+MAX_CHARS = 12_000
+"""Longer captions are not taken apart; the longest of real ones has about 8,000 characters."""
 
 _ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
 
@@ -58,6 +61,8 @@ def split_caption(caption: str) -> CaptionParts:
         The parts; without labels when the caption can't be taken apart safely.
     """
     text = " ".join(caption.split())
+    if len(text) > MAX_CHARS:
+        return CaptionParts(text)
     best: list[_Mark] = []
     for style in _STYLES:
         marks = _run_of(style(text))
@@ -78,11 +83,11 @@ class _Mark:
 
 _ONE = r"(?:\d{0,2}[A-Za-z]|[ivx]{1,4}|[IVX]{1,4})"
 _JOIN = r"(?:\s*(?:,\s*and|,\s*&|,|;|and|&|/|[-–—‒−]|to|through)\s*)"
-_LIST = rf"{_ONE}(?:{_JOIN}{_ONE})*"
+_LIST = rf"{_ONE}(?:{_JOIN}{_ONE}){{0,40}}"
 _PANEL = r"(?:[Pp]anels?\s+|[Ff]ig(?:ure|\.)?s?\s*)?"
 _BRACKETED = re.compile(rf"\(\s*{_PANEL}({_LIST})\s*(?:[).:]|,(?=\s)|;(?=\s))")
 _NESTED = re.compile(
-    rf"\(\s*(\({_ONE}\)(?:{_JOIN}\({_ONE}\))+)\s*\)|(\({_ONE}\)(?:\s*(?:[-–—‒−]|to|through)\s*\({_ONE}\)))"
+    rf"\(\s*(\({_ONE}\)(?:{_JOIN}\({_ONE}\)){{1,40}})\s*\)|(\({_ONE}\)(?:\s*(?:[-–—‒−]|to|through)\s*\({_ONE}\)))"
 )
 _START = r"(?:(?<=^)|(?<=[.;:,)]\s)|(?<=[.;:])(?=\d{0,2}[A-Z])|(?<=[.;:]\s[Pp]anel\s)|(?<=\sand\s))"
 _CLOSED = re.compile(rf"{_START}{_PANEL}({_LIST})\)")
@@ -92,7 +97,7 @@ _BARE = re.compile(rf"(?:(?<=^)|(?<=[.;:]\s)){_PANEL}({_LIST})(?=\s\S)(?!\s?[.,:
 _PREFIX = re.compile(r"^\d+(?=[A-Za-z]$)")
 
 
-def _expand(listed: str) -> tuple[str, ...]:
+def expand_labels(listed: str) -> tuple[str, ...]:
     """Return the labels of a list such as "A-C and E"; nothing when it is no list of labels."""
     if re.fullmatch(r"H\s?&\s?E", listed):
         return ()
@@ -122,18 +127,20 @@ def _expand(listed: str) -> tuple[str, ...]:
 def _bracketed(text: str) -> list[_Mark]:
     marks = []
     for match in _NESTED.finditer(text):
-        marks.append(_Mark(_expand(re.sub(r"[()]", "", match[1] or match[2])), match.start(), match.end()))
+        marks.append(_Mark(expand_labels(re.sub(r"[()]", "", match[1] or match[2])), match.start(), match.end()))
     for match in _BRACKETED.finditer(text):
         if any(m.start <= match.start() < m.stop for m in marks):
             continue
         # "(A, ×200)" names its panel and goes on: what follows is said of that panel
         stop = match.end() if match[0][-1] in ").:" else match.end() - 1
-        marks.append(_Mark(_expand(match[1]), match.start(), stop))
+        marks.append(_Mark(expand_labels(match[1]), match.start(), stop))
     return sorted(marks, key=lambda mark: mark.start)
 
 
 def _by(pattern: re.Pattern[str]) -> Callable[[str], list[_Mark]]:
-    return lambda text: [_Mark(_expand(m[1] or m[m.re.groups]), m.start(), m.end()) for m in pattern.finditer(text)]
+    return lambda text: [
+        _Mark(expand_labels(m[1] or m[m.re.groups]), m.start(), m.end()) for m in pattern.finditer(text)
+    ]
 
 
 def _bare(text: str) -> list[_Mark]:
