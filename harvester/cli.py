@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from harvester import __version__
+from harvester.review.command import review
 
 if TYPE_CHECKING:
     from harvester.catalog import Catalog
@@ -470,7 +471,6 @@ def demo(out_dir: Path) -> None:
 
 for _name, _help in (
     ("evaluate", "Compare the image's estimates with the scale bars and reviews of this harvest (not there yet)."),
-    ("review", "Look at the snapshots in a local web page and correct them (not there yet)."),
     ("report", "Write one self-contained HTML file about a harvest (not there yet)."),
 ):
 
@@ -483,6 +483,8 @@ for _name, _help in (
         click.argument("harvest", type=click.Path(path_type=Path))(_missing)
     )
 
+
+main.add_command(review)
 
 if __name__ == "__main__":
     main()

@@ -55,7 +55,7 @@ class BlindGuess:
 
     Attributes:
         reviewer_x: What the reviewer gave.
-        truth_x: What it is compared with: 10 / µm per pixel of the scale bar, else the other reviewers' geometric mean.
+        truth_x: What it is compared with: 10 / µm per pixel of the scale bar, else the other reviewers' mean (log).
         reviewer_log2, model_log2: |log2| of guess over truth; the model's is None when it abstained.
     """
 

@@ -14,7 +14,7 @@ DOUBTS: dict[str, str] = {
 """Doubt to what the page says; the first is shown first."""
 
 WIDE_RATIO = 2.0
-"""Upper over lower end of a 90 % interval that is called wide beyond this: an octave, one step of the usual objectives."""
+"""Upper over lower end of a 90 % interval that is called wide beyond this: an octave, one step of usual objectives."""
 LOW_HE_SCORE = 0.8
 """Probability of H&E below which a snapshot is looked at for that alone."""
 
