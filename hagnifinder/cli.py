@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-if TYPE_CHECKING:
-    from hagnifinder.predict import Estimate, Predictor
-
-_AT_ONCE = 16
-_DEVICES = click.Choice(["auto", "cpu", "cuda"])
+from hagnifinder.commands.predict import predict
+from hagnifinder.commands.say import fail, load, say
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -28,42 +22,7 @@ def main() -> None:
     """
 
 
-@main.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="JSON Lines on standard output, an object per picture.")
-@click.option("--csv", "csv_path", type=click.Path(dir_okay=False, path_type=Path), help="Also write a CSV file.")
-@click.option("--model", default="default", show_default=True, help="A shipped model's name, or a weights file.")
-@click.option("--device", type=_DEVICES, default="auto", show_default=True)
-def predict(paths: Sequence[Path], as_json: bool, csv_path: Path | None, model: str, device: Any) -> None:
-    """Estimate the scale of pictures: files, or folders of them.
-
-    \b
-    hagnifinder predict scans/ --json > scale.jsonl
-    """
-    files, missing = _list_files(paths)
-    predictor = _load(model, device)
-    rows: list[dict[str, Any]] = []
-    n_bad = len(missing)
-    for path in missing:
-        _say(f"{path} does not exist.")
-    for answer in _judge(predictor, files):
-        if isinstance(answer, str):
-            n_bad += 1
-            _say(answer)
-            continue
-        rows.append(answer)
-        if as_json:
-            click.echo(json.dumps(answer, ensure_ascii=False))
-    if not as_json:
-        _print_table(rows)
-    if csv_path:
-        _write_csv(csv_path, rows)
-    if not files and not missing:
-        _say("There is no picture in what was given.")
-    if n_bad:
-        _say(f"{n_bad} of {len(files) + len(missing)} could not be read; the others are above.")
-    if not rows:
-        sys.exit(2)
+main.add_command(predict)
 
 
 @main.command()
@@ -100,16 +59,16 @@ def train(recipe: str, data: Path, out: Path, steps: int | None, resume: bool, t
         images = read_catalog(data)
         weights = run(config, images, out, steps=steps, resume=resume)
         if steps is not None and steps < config.total_steps:
-            _say(f"Stopped after {steps} of {config.total_steps} steps; {weights} is not calibrated yet.")
+            say(f"Stopped after {steps} of {config.total_steps} steps; {weights} is not calibrated yet.")
             return
         click.echo(results_markdown(config.name, finish(weights, images)), nl=False)
     except HagnifinderError as error:
-        _fail(str(error))
+        fail(str(error))
     except OSError as error:
-        _say(f"The run stopped: {error.strerror or error}.")
+        say(f"The run stopped: {error.strerror or error}.")
         sys.exit(1)
     except KeyboardInterrupt:
-        _say("Interrupted; add --resume to go on.")
+        say("Interrupted; add --resume to go on.")
         sys.exit(1)
 
 
@@ -125,7 +84,7 @@ def evaluate(model: str, data: Path, out: Path | None, protocol: str) -> None:
     hagnifinder evaluate default ../shared/histology --out results/
     """
     if protocol != "P2":
-        _fail(f"The protocol {protocol} is not there yet; P2 (patients apart) is.")
+        fail(f"The protocol {protocol} is not there yet; P2 (patients apart) is.")
     from hagnifinder.checkpoint import write_atomically
     from hagnifinder.data.slides import read_catalog
     from hagnifinder.data.splits import Split
@@ -133,11 +92,11 @@ def evaluate(model: str, data: Path, out: Path | None, protocol: str) -> None:
     from hagnifinder.evaluation.protocol import evaluate as measure
     from hagnifinder.evaluation.protocol import held_out, results_json, results_markdown
 
-    predictor = _load(model, "auto")
+    predictor = load(model, "auto")
     try:
         rows = measure(predictor, held_out(read_catalog(data), Split.TEST))
     except HagnifinderError as error:
-        _fail(str(error))
+        fail(str(error))
     text = results_markdown(predictor.model_id, rows)
     click.echo(text, nl=False)
     if out:
@@ -145,7 +104,7 @@ def evaluate(model: str, data: Path, out: Path | None, protocol: str) -> None:
             write_atomically(out / "results.md", text.encode())
             write_atomically(out / "results.json", results_json(rows).encode())
         except OSError as error:
-            _say(f"{out} cannot be written: {error.strerror}.")
+            say(f"{out} cannot be written: {error.strerror}.")
             sys.exit(1)
 
 
@@ -182,105 +141,7 @@ def build(kind: str, slides: Path, out: Path, mpp: float | None) -> None:
     \b
     hagnifinder build hagni40 slides/ --out data/hagni40
     """
-    _fail(f"Building {kind} is not there yet; train on a folder with a catalog.csv instead.")
-
-
-def _list_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    from hagnifinder.images import SUFFIXES
-
-    files: list[Path] = []
-    missing: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            files += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        elif path.exists():
-            files.append(path)
-        else:
-            missing.append(path)
-    return files, missing
-
-
-def _load(model: str, device: Any) -> Predictor:
-    from hagnifinder.errors import ModelError
-    from hagnifinder.predict import Predictor
-
-    try:
-        return Predictor.load(model, device)
-    except ModelError as error:
-        _fail(str(error))
-
-
-def _judge(predictor: Predictor, files: Sequence[Path]) -> Iterator[dict[str, Any] | str]:
-    """Every file with its row, or with a sentence saying what is wrong with it, in order."""
-    from hagnifinder.errors import ImageError
-    from hagnifinder.images import read_rgb
-
-    hidden = len(files) < 2 * _AT_ONCE or not sys.stderr.isatty()
-    with click.progressbar(length=len(files), label="pictures", file=sys.stderr, hidden=hidden) as bar:
-        for start in range(0, len(files), _AT_ONCE):
-            part = files[start : start + _AT_ONCE]
-            read: list[Any] = []
-            for path in part:
-                try:
-                    read.append(read_rgb(path))
-                except ImageError as error:
-                    read.append(str(error))
-            estimates = iter(predictor.predict_many([r for r in read if not isinstance(r, str)]))
-            for path, pixels in zip(part, read, strict=True):
-                if isinstance(pixels, str):
-                    yield pixels
-                else:
-                    yield _row(path, pixels.shape, next(estimates), predictor.model_id)
-            bar.update(len(part))
-
-
-def _row(path: Path, shape: tuple[int, ...], estimate: Estimate, model_id: str) -> dict[str, Any]:
-    return {
-        # A name that is not valid UTF-8 still has to leave as JSON.
-        "path": str(path).encode("utf-8", "replace").decode(),
-        "width_px": int(shape[1]),
-        "height_px": int(shape[0]),
-        "mpp_um": estimate.mpp_um,
-        "magnification_x": estimate.magnification_x,
-        "magnification_lo_x": estimate.magnification_lo_x,
-        "magnification_hi_x": estimate.magnification_hi_x,
-        "abstained": estimate.abstained,
-        "reason": estimate.reason,
-        "model": model_id,
-        "mpp_lo_um": estimate.mpp_lo_um,
-        "mpp_hi_um": estimate.mpp_hi_um,
-        "n_windows": estimate.n_windows,
-    }
-
-
-def _print_table(rows: Sequence[dict[str, Any]]) -> None:
-    if not rows:
-        return
-    width = max(4, min(60, max(len(row["path"]) for row in rows)))
-    click.echo(f"{'path':<{width}}  {'µm/px':>8}  {'magnification':>14}  {'90 % interval':>16}  note")
-    for row in rows:
-        guess = row["mpp_um"]
-        interval = (
-            f"{row['magnification_lo_x']:.3g}x to {row['magnification_hi_x']:.3g}x" if row["magnification_lo_x"] else ""
-        )
-        shown = row["path"] if len(row["path"]) <= width else "…" + row["path"][-(width - 1) :]
-        click.echo(
-            f"{shown:<{width}}  {'' if guess is None else f'{guess:.3g}':>8}  "
-            f"{'' if guess is None else format(row['magnification_x'], '.3g') + 'x':>14}  {interval:>16}  "
-            f"{'no answer: ' + row['reason'].replace('_', ' ') if row['abstained'] else ''}".rstrip()
-        )
-
-
-def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            if rows:
-                writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-                writer.writeheader()
-                writer.writerows(rows)
-    except OSError as error:
-        _say(f"{path} cannot be written: {error.strerror}.")
-        sys.exit(1)
+    fail(f"Building {kind} is not there yet; train on a folder with a catalog.csv instead.")
 
 
 def _factor(log2: float | None) -> str:
@@ -289,12 +150,3 @@ def _factor(log2: float | None) -> str:
 
 def _percent(share: float | None) -> str:
     return "unknown" if share is None else f"{share:.0%}"
-
-
-def _say(sentence: str) -> None:
-    click.echo(sentence, err=True)
-
-
-def _fail(sentence: str) -> NoReturn:
-    _say(sentence)
-    sys.exit(2)

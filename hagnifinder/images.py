@@ -6,6 +6,7 @@ The size is read from the header and refused before anything is decoded.
 from __future__ import annotations
 
 import io
+import stat
 import struct
 import warnings
 from pathlib import Path
@@ -17,12 +18,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from hagnifinder.errors import ImageError
 
 MAX_PX = 200_000_000
+MAX_BYTES = 2_000_000_000
+"""A larger file is refused unread: nothing of MAX_PX pixels needs it."""
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM", "TGA")
-
-SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".ppm", ".pgm", ".tga"}
-)
-"""File names that are looked at when a folder is given."""
 
 
 def read_rgb(source: str | Path | bytes, max_px: int = MAX_PX) -> NDArray[np.uint8]:
@@ -43,7 +41,7 @@ def read_rgb(source: str | Path | bytes, max_px: int = MAX_PX) -> NDArray[np.uin
     """
     name = "the picture" if isinstance(source, bytes) else str(source)
     try:
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        data = source if isinstance(source, bytes) else _read_bytes(Path(source), name)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "the name is not a file's name"
         raise ImageError(f"{name} cannot be read: {reason}.") from error
@@ -65,6 +63,16 @@ def read_rgb(source: str | Path | bytes, max_px: int = MAX_PX) -> NDArray[np.uin
             raise ImageError(f"{name} is damaged or cut short.") from error
         except (MemoryError, OverflowError, ZeroDivisionError, RuntimeError, AttributeError) as error:
             raise ImageError(f"{name} is damaged or too large to decode.") from error
+
+
+def _read_bytes(path: Path, name: str) -> bytes:
+    """A device or a pipe has no end to wait for: only files are opened."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ImageError(f"{name} cannot be read: it is not a file.")
+    if found.st_size > MAX_BYTES:
+        raise ImageError(f"{name} is larger than the {MAX_BYTES:,} bytes we read.")
+    return path.read_bytes()
 
 
 def _decode(data: bytes, name: str, max_px: int) -> NDArray[np.uint8]:

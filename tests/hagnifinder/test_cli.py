@@ -1,3 +1,4 @@
+import io
 import json
 import subprocess
 import sys
@@ -35,8 +36,8 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def run(*arguments: object):
-    return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+def run(*arguments: object, stdin: bytes | None = None):
+    return CliRunner().invoke(main, [str(a) for a in arguments], input=stdin, catch_exceptions=False)
 
 
 def test_json_lines_hold_the_fields_of_the_contract_and_one_bad_file_harms_no_other(
@@ -62,7 +63,7 @@ def test_people_get_a_table_and_a_csv_when_asked(pictures: Path, tiny_weights: P
 
     result = run("predict", pictures / "deeper", "--model", tiny_weights, "--csv", table)
 
-    assert "no answer: too small" in result.stdout
+    assert "one.png  (no answer: too small)" in result.stdout
     assert table.read_text().startswith("path,width_px,")
 
 
@@ -75,6 +76,67 @@ def test_nothing_readable_exits_2_with_a_sentence(tmp_path: Path, tiny_weights: 
     assert result.stdout == ""
     assert "empty.png is empty." in result.stderr
     assert "absent.png does not exist." in result.stderr
+
+
+def test_a_picture_may_come_through_a_pipe(tiny_weights: Path) -> None:
+    file = io.BytesIO()
+    Image.fromarray(draw_tissue(120, 130)).save(file, "PNG")
+
+    result = run("predict", "-", "--json", "--model", tiny_weights, stdin=file.getvalue())
+    nothing = run("predict", "-", "--model", tiny_weights, stdin=b"")
+
+    assert json.loads(result.stdout)["path"] == "-"
+    assert nothing.exit_code == 2
+    assert nothing.stderr.startswith("standard input is empty.\n")
+
+
+def test_names_may_come_through_a_pipe_or_a_file_and_patterns_quoted(
+    pictures: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
+    names = f"{pictures}/deeper/*.png\n{pictures}/absent.png\n".encode()
+    (tmp_path / "names.txt").write_bytes(names)
+
+    piped = run("predict", "--files-from", "-", "--json", "--model", tiny_weights, stdin=names)
+    listed = run("predict", "--files-from", tmp_path / "names.txt", "--json", "--model", tiny_weights)
+
+    assert piped.stdout == listed.stdout
+    assert Path(json.loads(piped.stdout)["path"]).name == "one.png"
+    assert "absent.png does not exist." in piped.stderr
+    assert piped.exit_code == 0
+
+
+def test_standard_input_can_be_read_once_and_something_must_be_named(tiny_weights: Path) -> None:
+    assert run("predict", "-", "--files-from", "-", "--model", tiny_weights).exit_code == 2
+    assert run("predict", "--model", tiny_weights).exit_code == 2
+
+
+def test_overlays_lie_in_the_folder_and_none_replaces_another(tiny_weights: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(draw_tissue(90, 100)).save(tmp_path / name / "same.png")
+
+    result = run("predict", tmp_path / "a", tmp_path / "b", "--overlay", tmp_path / "seen", "--model", tiny_weights)
+
+    assert result.exit_code == 0
+    assert sorted(p.name for p in (tmp_path / "seen").iterdir()) == ["same-2.scale.png", "same.scale.png"]
+    with Image.open(tmp_path / "seen" / "same.scale.png") as drawn:
+        assert drawn.size[0] >= 360
+
+
+def test_a_table_that_cannot_be_opened_stops_before_the_work(pictures: Path, tiny_weights: Path) -> None:
+    result = run("predict", pictures, "--csv", "/nowhere/at/all.csv", "--model", tiny_weights)
+
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_name_cannot_speak_to_the_terminal(tmp_path: Path, tiny_weights: Path) -> None:
+    Image.new("RGB", (1, 1)).save(tmp_path / "x\x1b[2J\n.png")
+
+    result = run("predict", tmp_path, "--model", tiny_weights)
+
+    assert "\x1b" not in result.stdout
+    assert "x\\x1b[2J\\n.png" in result.stdout
 
 
 def test_a_model_file_that_is_no_model_exits_2_with_one_sentence(pictures: Path, tmp_path: Path) -> None:

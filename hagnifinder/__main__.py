@@ -1,0 +1,6 @@
+"""`python -m hagnifinder` is the `hagnifinder` command."""
+
+from hagnifinder.cli import main
+
+if __name__ == "__main__":
+    main(prog_name="hagnifinder")

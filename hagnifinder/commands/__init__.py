@@ -1,0 +1,1 @@
+"""Commands of `hagnifinder` that are longer than a screen; `hagnifinder.cli` registers them."""

@@ -1,0 +1,100 @@
+"""Any number of pictures in, an answer for each out, in order and as they come; memory stays that of a few pictures.
+
+for answer in answer_stream(Predictor.load("default"), paths):
+    print(answer.name, answer.estimate or answer.error)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hagnifinder.errors import ImageError
+from hagnifinder.images import read_rgb
+from hagnifinder.preprocess import RgbImage
+
+if TYPE_CHECKING:
+    from hagnifinder.predict import Estimate, Predictor
+
+Source = str | os.PathLike[str] | bytes | RgbImage
+"""A file's name, the bytes of a file, or (H, W, 3) uint8 RGB; in a stream also a pair of a name of your own and one."""
+
+AT_ONCE = 16
+AT_ONCE_PX = 48_000_000
+"""Pictures are read until there are so many of them, or so many pixels, then judged together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One picture's answer, or why there is none.
+
+    Attributes:
+        name: the file's name; "picture 3" for the third source when that has no name.
+        rgb: (H, W, 3) uint8 as it was judged; None when it could not be read.
+        estimate: None when it could not be read.
+        error: one sentence when it could not be read, else empty.
+    """
+
+    name: str
+    rgb: RgbImage | None
+    estimate: Estimate | None
+    error: str = ""
+
+
+def answer_stream(predictor: Predictor, sources: Iterable[Source | tuple[str, Source]]) -> Iterator[Answer]:
+    """Judge pictures from a list, a generator or a queue without end.
+
+    A picture that cannot be read costs only its own answer. Every answer is the one `predictor.predict` gives for the
+    same pixels.
+
+    Args:
+        predictor: may be shared by threads.
+        sources: names, bytes or arrays, or pairs (name, source), mixed as they like.
+
+    Yields:
+        an Answer per source, in the order of the sources.
+    """
+    part: list[Answer] = []
+    n_px = 0
+    for number, source in enumerate(sources, start=1):
+        answer = _read(source, number)
+        part.append(answer)
+        n_px += 0 if answer.rgb is None else answer.rgb.shape[0] * answer.rgb.shape[1]
+        if len(part) >= AT_ONCE or n_px >= AT_ONCE_PX:
+            yield from _judge(predictor, part)
+            part, n_px = [], 0
+    yield from _judge(predictor, part)
+
+
+def _judge(predictor: Predictor, part: list[Answer]) -> Iterator[Answer]:
+    estimates = iter(predictor.predict_many([answer.rgb for answer in part if answer.rgb is not None]))
+    for answer in part:
+        if answer.rgb is None:
+            yield answer
+        else:
+            yield Answer(answer.name, answer.rgb, next(estimates))
+
+
+def _read(item: Source | tuple[str, Source], number: int) -> Answer:
+    if isinstance(item, tuple):
+        name, source = item
+    else:
+        source = item
+        name = os.fspath(source) if isinstance(source, str | os.PathLike) else f"picture {number}"
+    try:
+        if isinstance(source, np.ndarray):
+            if source.ndim != 3 or source.shape[2] != 3 or source.dtype != np.uint8 or not source.size:
+                raise ImageError(
+                    f"{name} is an array of shape {source.shape} and type {source.dtype}, not (H, W, 3) uint8."
+                )
+            return Answer(name, source, None)
+        return Answer(name, read_rgb(source if isinstance(source, bytes) else os.fspath(source)), None)
+    except ImageError as error:
+        sentence = str(error)
+        if isinstance(source, bytes):
+            sentence = sentence.replace("the picture", name, 1)
+        return Answer(name, None, None, sentence)
