@@ -142,6 +142,13 @@ def stream_snapshots(connection: Connection) -> Iterator[RowMapping]:
     yield from found.mappings()
 
 
+def stream_rows(connection: Connection, query: str, values: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of one question as tuples, a few thousand in memory at a time."""
+    found = connection.execution_options(yield_per=2000).execute(text(query), values)
+    for row in found:
+        yield tuple(row)
+
+
 def select_rows(connection: Connection, query: str, **values: Any) -> list[RowMapping]:
     """Return all rows of a small question."""
     return list(connection.execute(text(query), values).mappings())

@@ -346,6 +346,11 @@ class Catalog:
         with self._reading() as connection:
             return [dict(row) for row in queries.select_rows(connection, query, **values)]
 
+    def stream(self, query: str, **values: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of one SELECT as tuples, a few thousand in memory at a time."""
+        with self._reading() as connection:
+            yield from queries.stream_rows(connection, query, values)
+
     def integrity_problems(self) -> list[str]:
         """Return what the database itself finds wrong, a sentence each; nothing for databases that do not say."""
         if self._engine.dialect.name != "sqlite":

@@ -116,6 +116,12 @@ def read_article(job: ArticleJob) -> ArticleResult:
     )
 
 
+def read_figures(job: ArticleJob) -> Iterator[Figure]:
+    """Yield the figures of an article once more, with their pixels; writes nothing."""
+    rows = _Rows()
+    yield from _figures(job, _read_text(job.files, rows), rows)
+
+
 def _read_text(files: ArticleFiles, rows: _Rows) -> ArticleText | None:
     if files.xml is None:
         return None
