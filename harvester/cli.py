@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from harvester import __version__
+from harvester.report.command import report
 from harvester.review.command import review
 
 if TYPE_CHECKING:
@@ -471,7 +472,6 @@ def demo(out_dir: Path) -> None:
 
 for _name, _help in (
     ("evaluate", "Compare the image's estimates with the scale bars and reviews of this harvest (not there yet)."),
-    ("report", "Write one self-contained HTML file about a harvest (not there yet)."),
 ):
 
     def _missing(harvest: Path, _name: str = _name) -> None:
@@ -483,7 +483,7 @@ for _name, _help in (
         click.argument("harvest", type=click.Path(path_type=Path))(_missing)
     )
 
-
+main.add_command(report)
 main.add_command(review)
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Plots as inline SVG: no script, colours from the page's style sheet (so they follow dark mode and print), names in text.
+"""Plots as inline SVG: no script, colours from the page's style sheet, so that they follow dark mode.
 
 Written here rather than by a plotting library: its SVG carries its own fonts and colours, which a dark page or a screen
 reader can do nothing with, and is some twenty times as large.
@@ -83,7 +83,10 @@ def scale_chart(rows: Sequence[tuple[str, str, LogTally]]) -> Markup:
         base = top + (i + 1) * row_height
         counts = tally.coarse(edges)
         most = max(max(counts), 1)
-        parts += [_text(left - 10, base - 26, name, "name", "end"), _text(left - 10, base - 10, f"{tally.n:,}", "tick", "end")]
+        parts += [
+            _text(left - 10, base - 26, name, "name", "end"),
+            _text(left - 10, base - 10, f"{tally.n:,}", "tick", "end"),
+        ]
         for count, lo, hi in zip(counts, edges, edges[1:], strict=False):
             tall = (row_height - 16) * count / most
             if count:
@@ -131,18 +134,15 @@ class Square:
         parts.append(_line(left, top + side, left + side, top, "same"))
         for x, y, css in points:
             # a conflict is told by shape as well as by colour
-            shape = (
-                '<path d="M{0:.1f} {1:.1f}m-4 -4l8 8m0 -8l-8 8" class="{2}"/>'
-                if css == "conflict"
-                else '<circle cx="{0:.1f}" cy="{1:.1f}" r="3.2" class="{2}"/>'
-            )
-            parts.append(Markup(shape).format(across.at(x), up.at(y), css))
+            cross = Markup('<path d="M{:.1f} {:.1f}m-4 -4l8 8m0 -8l-8 8" class="{}"/>')
+            dot = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3.2" class="{}"/>')
+            parts.append((cross if css == "conflict" else dot).format(across.at(x), up.at(y), css))
         middle = top + side / 2
         parts += [
             _text(left + side / 2, top + side + 40, self.x_label, "label"),
-            Markup('<text transform="translate(16 {:.1f}) rotate(-90)" class="label" text-anchor="middle">{}</text>').format(
-                middle, self.y_label
-            ),
+            Markup(
+                '<text transform="translate(16 {:.1f}) rotate(-90)" class="label" text-anchor="middle">{}</text>'
+            ).format(middle, self.y_label),
         ]
         return _svg(self.name, left + side + 16, top + side + 50, self.title, description, parts)
 
@@ -179,9 +179,9 @@ def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[object]], n
         first, *others = (cell if isinstance(cell, Markup) else Markup("<bdi>{}</bdi>").format(cell) for cell in row)
         cells = Markup("").join(Markup("<td{}>{}</td>").format(m, c) for m, c in zip(marks[1:], others, strict=True))
         lines.append(Markup('<tr><th scope="row">{}</th>{}</tr>').format(first, cells))
-    return Markup('<div class="wide"><table><caption>{}</caption><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
-        caption, top, Markup("").join(lines)
-    )
+    return Markup(
+        '<div class="wide"><table><caption>{}</caption><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
+    ).format(caption, top, Markup("").join(lines))
 
 
 __all__ = ["LogAxis", "Square", "bar_table", "number", "scale_chart", "scale_edges", "table"]

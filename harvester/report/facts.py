@@ -55,6 +55,7 @@ LIMIT {N_RUNS}
 _FAILED = f"FROM skip WHERE NOT is_permanent OR reason IN ({', '.join(map(repr, FAILURES))})"
 _FAILURES = f"SELECT subject_id, stage, reason, detail, is_permanent {_FAILED} ORDER BY subject_id, stage, reason"
 
+_QUERIES = "SELECT DISTINCT query FROM article WHERE query IS NOT NULL ORDER BY query LIMIT 3"
 _LICENCES = "SELECT licence_code AS name, COUNT(*) AS n FROM article GROUP BY licence_code ORDER BY n DESC, name"
 
 
@@ -117,6 +118,7 @@ class Facts:
     n_refused: int
     citations: Mapping[str, str]
     titles: Mapping[str, str]
+    queries: tuple[str, ...]
 
     @property
     def as_of(self) -> str | None:
@@ -146,6 +148,7 @@ def read_facts(catalog: Catalog, seed: str = "1") -> Facts:
         n_refused=_count(catalog, _ALL_REFUSED),
         citations={row["article_id"]: row["citation"] or row["article_id"] for row in articles},
         titles={row["article_id"]: row["title"] or row["article_id"] for row in articles},
+        queries=tuple(row["query"] for row in catalog.rows(_QUERIES)),
     )
 
 
@@ -171,9 +174,16 @@ def _draw_refused(catalog: Catalog, seed: str) -> Iterable[RefusedPanel]:
         for row in catalog.rows(_REFUSED_PANELS, article_id=article_id):
             box = (row["x0_px"], row["y0_px"], row["x1_px"], row["y1_px"])
             size = (row["width_px"], row["height_px"])
-            names = ("panel_id", "figure_id", "article_id", "kind", "kind_score")
             panel = RefusedPanel(
-                *(row[name] for name in names), box=box, figure_size=size, reason=row["reason"], detail=row["detail"]
+                row["panel_id"],
+                row["figure_id"],
+                row["article_id"],
+                row["kind"],
+                row["kind_score"],
+                box,
+                size,
+                row["reason"],
+                row["detail"],
             )
             panels.add(panel.panel_id, panel)
         found += panels.items()

@@ -1,4 +1,4 @@
-"""Small JPEG pictures for the report, within a budget of bytes; what might show a person is blurred beyond recognition."""
+"""Small JPEG pictures for the report, within a budget of bytes; what might show a person is blurred."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def needs_blur(kind: str, kind_score: float) -> bool:
 
 
 def thumbnail(pixels: RgbImage, *, blur: bool = False) -> bytes:
-    """Return (H, W, 3) uint8 RGB as a small JPEG, the whole field, never enlarged; blurred it keeps about ten pixels."""
+    """Return (H, W, 3) uint8 RGB as a small JPEG: the whole field, never enlarged; blurred, it keeps ten"
+    " pixels across."""
     height, width = pixels.shape[:2]
     scale = min(1.0, SIDE_PX[0] / width, SIDE_PX[1] / height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -63,13 +64,11 @@ class Album:
 
     Attributes:
         addresses: data: address by snapshot_id or panel_id.
-        sizes: Width and height of each, in pixels.
         missing: Why a picture is not there, by id.
     """
 
     budget_bytes: int = BUDGET_BYTES
     addresses: dict[str, str] = field(default_factory=dict)
-    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, jpeg: bytes) -> None:
@@ -78,10 +77,8 @@ class Album:
         if not jpeg or len(address) > self.budget_bytes:
             self.missing[name] = "no room left in the file" if jpeg else "could not be encoded"
             return
-        shape = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape
         self.budget_bytes -= len(address)
         self.addresses[name] = address
-        self.sizes[name] = (shape[1], shape[0])
 
 
 def add_snapshots(album: Album, root: Path, shots: Iterable[Shot]) -> None:

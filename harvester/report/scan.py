@@ -21,7 +21,7 @@ N_ARTICLES_IN_CONFLICT = 12
 WITNESSES = ("review", "scale_bar", "image", "caption")
 
 SHOWABLE = Policy.parse("remix")
-"""Pictures in the report are crops that may be passed on, as in an export with the usual policy; all else is counted."""
+"""Pictures in the report are crops that may be passed on, as in an export by default; the rest is counted."""
 
 
 class Shot(NamedTuple):
@@ -106,6 +106,7 @@ class Scan:
 
     Attributes:
         scales: Reconciled µm per pixel by who decided it, and `all`.
+        unscaled: Snapshots without a reconciled value, by the reason.
         says: µm per pixel as each witness alone says it; a caption's objective as 10 / objective.
         by_objective: The image's magnification, by the objective that the caption implies.
         interval: Upper over lower end of the image's 90 % interval.
@@ -119,6 +120,7 @@ class Scan:
     sources: Counter[str] = field(default_factory=Counter)
     agreement: Counter[str] = field(default_factory=Counter)
     abstained: Counter[str] = field(default_factory=Counter)
+    unscaled: Counter[str] = field(default_factory=Counter)
     interval: LogTally = field(default_factory=LogTally)
     by_objective: dict[float, LogTally] = field(default_factory=dict)
     journals: Counter[str] = field(default_factory=Counter)
@@ -165,6 +167,8 @@ class Scan:
                 self.scales[shot.magnification_source].add(shot.mpp_um)
         if shot.model_id is not None and shot.image_abstained:
             self.abstained[shot.image_reason or ""] += 1
+        if not shot.mpp_um:
+            self.unscaled[_why_unscaled(shot)] += 1
         self._compare(shot)
         if shot.may_show:
             self.kept.add(shot.snapshot_id, shot)
@@ -203,6 +207,14 @@ class Scan:
             article.add_conflict(bar_um / trusted_um)
         # conflicts first, then what lies furthest apart
         self.worst.add(abs(math.log2(bar_um / trusted_um)) + 100.0 * is_conflict, shot.snapshot_id, shot)
+
+
+def _why_unscaled(shot: Shot) -> str:
+    if shot.agreement in ("conflict", "reviews_differ"):
+        return shot.agreement
+    if shot.model_id is None:
+        return "waiting"
+    return "abstained" if shot.image_abstained else "no_number"
 
 
 OBJECTIVES_X = (1.25, 2.0, 4.0, 5.0, 10.0, 20.0, 25.0, 40.0, 60.0, 63.0, 100.0)

@@ -150,7 +150,8 @@ class Comparison:
 def wilson(n_hits: int, n: int) -> tuple[float, float]:
     """Return the 95 % interval of a share.
 
-    Source: E. B. Wilson, J Am Stat Assoc 22(158):209-212, 1927. It takes the rows as independent; panels of one article are not.
+    Source: E. B. Wilson, J Am Stat Assoc 22(158):209-212, 1927. It takes rows as
+    independent, which panels of one article are not.
     """
     if n == 0:
         return 0.0, 1.0

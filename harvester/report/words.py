@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import UTC, datetime
 
 from harvester.report.charts import number
 from harvester.report.scan import ArticleBars, Shot
@@ -40,6 +41,11 @@ AGREEMENT = {
 }
 
 REASONS = {
+    "conflict": "scale bar and image contradict each other",
+    "reviews_differ": "reviewers differ",
+    "waiting": "not estimated yet",
+    "abstained": "the model would not say",
+    "no_number": "the model gave no number",
     "not_he": "does not look like H&E",
     "too_small": "too few pixels to judge",
     "too_little_tissue": "hardly any tissue in it",
@@ -124,22 +130,14 @@ def article_conflict(item: ArticleBars) -> str:
     ratio = item.mean_ratio
     side = "coarser" if ratio > 1 else "finer"
     count = f"{item.n_conflicts:,} of {item.n_bars:,} " + ("bar" if item.n_bars == 1 else "bars")
-    said = f"{count} {'contradicts' if item.n_conflicts == 1 else 'contradict'} the tissue, on average {times(max(ratio, 1 / ratio))} {side} than it looks."
+    verb = "contradicts" if item.n_conflicts == 1 else "contradict"
+    said = f"{count} {verb} the tissue, on average {times(max(ratio, 1 / ratio))} {side} than it looks."
     if item.n_conflicts > 1:
         if item.highest <= 1.5 * item.lowest:
             said += " All are off by about the same factor, as when a label is misread or the figures were resized."
         else:
             said += " The factors differ, as when bars are taken from other panels."
     return said
-
-
-def span(seconds: float | None) -> str:
-    """Return a length of time."""
-    if seconds is None:
-        return "not ended"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def size_words(n_bytes: float) -> str:
@@ -149,3 +147,21 @@ def size_words(n_bytes: float) -> str:
             break
         n_bytes /= 1000
     return f"{n_bytes:,.0f} {unit}" if n_bytes >= 10 or unit == "bytes" else f"{n_bytes:.1f} {unit}"
+
+
+def share(n: int, of: int) -> str:
+    """Return a share in whole percent; a dash of nothing."""
+    return f"{n / of:.0%}" if of else "–"
+
+
+def noun(n: int, one: str, many: str | None = None) -> str:
+    """Return "1 figure", "2,000 figures"."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def day_and_time(iso: str | None) -> str:
+    """Return an ISO 8601 time as 2026-01-31 12:00 in UTC; empty when it is none."""
+    try:
+        return datetime.fromisoformat(iso or "").astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return ""
