@@ -57,7 +57,7 @@ def test_help_comes_before_anybody_grows_impatient(program):
     assert min(seconds) < 1.0
 
 
-@pytest.mark.parametrize("name", ["evaluate", "report"])
+@pytest.mark.parametrize("name", ["evaluate"])
 def test_what_is_not_there_yet_says_so(tmp_path, name):
     result = invoke(name, str(tmp_path))
 
