@@ -40,9 +40,9 @@ _NO_POWER = re.compile(
 _HPF = re.compile(r"[(,;]\s?(?P<t>HPF|LPF)(?=\s?[),;.])")
 
 _MICROSCOPE_X = frozenset(
-    (1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.3, 8, 10, 12.5, 16, 20, 25, 32, 40, 50, 60, 63, 80, 100, 125, 150, 160, 200,
-     240, 250, 300, 312.5, 320, 360, 380, 400, 450, 480, 500, 600, 630, 640, 660, 750, 787.5, 800, 900, 945, 950, 960, 1000,
-     1200, 1250, 1260, 1500, 1600)
+    (1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.3, 8, 10, 12.5, 16, 20, 25, 32, 40, 50, 60, 63, 80, 100, 125, 150, 160,
+     200, 240, 250, 300, 312.5, 320, 360, 380, 400, 450, 480, 500, 600, 630, 640, 660, 750, 787.5, 800, 900, 945, 950,
+     960, 1000, 1200, 1250, 1260, 1500, 1600)
 )  # fmt: skip
 _CONTEXT = re.compile(
     r"magnif|\bmag\b|objective|microscop|micrograph|\bpower\b|\boil\b|immers|\blens|\bHa+E\b|\bHE\b|\bHPS|ha?ematox|eosin"
@@ -179,7 +179,7 @@ def _fits(said: Prepared, start: int, stop: int, x: float) -> bool:
         return True
     before, after = flat[:start].rstrip()[-1:], flat[stop:].lstrip()
     alone = before in ("", "(", "[", ",", ";", ":") and (not after or after[0] in "),;.]:(" or after.startswith("and "))
-    if alone and (before in ("(", "[") or x >= 40):
+    if alone and (before in ("(", "[") or x >= 20):
         return True
     # a stain may end the sentence before: "Stained with H&E. X 40"
     return bool(_CONTEXT.search(_around(said, start, stop, 70, 30)) or _CONTEXT.search(flat, max(0, start - 12), start))

@@ -75,8 +75,8 @@ def read_subject(
 ) -> SubjectReading:
     """Say what a panel shows from the words around it, the nearest first.
 
-    The organ is where the tissue was taken from ("liver metastasis of colon carcinoma": liver). Two organs or species at
-    the same distance, cells in culture, grafts in another species, charts and gels leave it None.
+    The organ is where the tissue was taken from ("liver metastasis of colon carcinoma": liver). Two organs or species
+    at the same distance, cells in culture, grafts in another species, charts and gels leave it None.
 
     Args:
         panel_part: The panel's own part of the caption; the whole caption when it can't be split.
@@ -85,7 +85,7 @@ def read_subject(
         mesh, keywords: MeSH terms and the authors' keywords.
 
     Returns:
-        Each answer with its source ("panel", "caption", "title" or "mesh", as keywords too) and its score.
+        Each answer with its score and source ("panel", "caption", "title"; "mesh" for keywords too).
     """
     panel_part, caption, title = (" ".join(t[:MAX_CHARS].split()) for t in (panel_part, caption, title))
     own, shared = _own_words(panel_part, caption)
