@@ -1,34 +1,48 @@
-"""Writes a data set: streamed, built under a temporary name beside its place and renamed when it is whole.
+"""Writes a data set: judged first, then streamed into a folder beside its place, which takes it when it is whole.
 
-The same catalog and the same request give the same bytes.
+The same catalog and the same request give the same bytes, interrupted or not.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
 from harvester import __version__
 from harvester.catalog import Catalog
 from harvester.errors import UsageError
-from harvester.export.card import Contents, dataset_card
+from harvester.export.about import write_about
 from harvester.export.columns import export_row
-from harvester.export.formats import open_writer
-from harvester.export.pictures import PictureProblem, read_picture
-from harvester.export.request import REASONS, ExportRequest
+from harvester.export.figures import FigureReader, figure_source
+from harvester.export.filters import REASONS
+from harvester.export.formats import Writer, open_writer
+from harvester.export.formats.coco import CocoWriter
+from harvester.export.formats.writer import FigureSource, append_csv
+from harvester.export.marks import known_marks
+from harvester.export.pictures import UNCHANGED, Marks, PictureProblem, cut
+from harvester.export.request import ExportRequest
+from harvester.export.selection import Selection, select_rows
 from harvester.export.splits import split_key, split_of
+from harvester.export.tally import Tally, ordered
+from harvester.export.workplace import Workplace, built_beside, check_dest, discard
 
-RECORD_NAME = "export.json"
-"""What was asked for and what came of it; also the sign that a folder is an export of ours."""
+BLOCK_IMAGES = 8192
+BLOCK_BYTES = 512 << 20
+"""A block, and with it a shard, ends with the article that reaches one of these."""
 
-_UNFINISHED = "UNFINISHED"
+MANIFEST_NAME = "manifest.csv"
+MANIFEST = (
+    "article_id", "snapshot_id", "tile", "split", "source_sha256", "image_sha256", "x0_px", "y0_px", "x1_px", "y1_px",
+    "native_mpp_um", "mpp_um", "magnification_source",
+)  # fmt: skip
+
+Row = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -36,208 +50,204 @@ class ExportSummary:
     """What an export wrote, or would write.
 
     Attributes:
-        n_seen: Snapshots in the catalog; n_seen = n_rows + sum(left_out.values()).
-        n_rows: Snapshots exported.
-        left_out: How many stayed behind, each counted once, by reason (a key of request.REASONS).
-        by_split, by_licence, by_source: How many of each among the exported.
+        n_seen: Snapshots in the catalog; n_seen = tally.n_snapshots + sum(tally.left_out.values()).
+        refused_licences: Snapshots that the licence held back, by "code: why".
         dropped_columns: Columns that metadata.jsonl had to leave to snapshots.csv, because a split has none.
     """
 
     dest: Path
     dry_run: bool
     n_seen: int = 0
-    n_rows: int = 0
-    left_out: Counter[str] = field(default_factory=Counter)
-    by_split: Counter[str] = field(default_factory=Counter)
-    by_licence: Counter[str] = field(default_factory=Counter)
-    by_source: Counter[str] = field(default_factory=Counter)
+    tally: Tally = field(default_factory=Tally)
+    refused_licences: Counter[str] = field(default_factory=Counter)
     dropped_columns: tuple[str, ...] = ()
 
     def text(self) -> str:
-        """Return the funnel of the export as plain lines."""
+        """Return the funnel of the export as plain lines: each loss with what is left after it."""
+        lines: list[tuple[str, str, str]] = [("snapshots in the catalog", f"{self.n_seen:,}", "")]
+        left = self.n_seen
+        for name, why in REASONS.items():
+            if n := self.tally.left_out[name]:
+                left -= n
+                lines.append((f"  left out: {name}", f"-{n:,}", f"{left:>9,} left; {why}"))
         verb = "would be exported" if self.dry_run else "exported"
-        counts = [(f"snapshots {verb}", self.n_rows), *((f"  {k}", n) for k, n in _ordered(self.by_split).items())]
-        rows = [("snapshots in the catalog", self.n_seen, "")]
-        rows += [
-            (f"  left out: {name}", self.left_out[name], why) for name, why in REASONS.items() if self.left_out[name]
+        lines.append((f"snapshots {verb}", f"{self.tally.n_snapshots:,}", ""))
+        if self.tally.n_images != self.tally.n_snapshots:
+            lines.append((f"images {verb}", f"{self.tally.n_images:,}", ""))
+        lines += [(f"  {name}", f"{n:,}", "") for name, n in ordered(self.tally.by_split).items()]
+        lines += [
+            (("refused by licence" if i == 0 else ""), f"{n:,}", name)
+            for i, (name, n) in enumerate(ordered(self.refused_licences).items())
         ]
-        rows += [(name, n, "") for name, n in counts]
-        wide = max(len(name) for name, _, _ in rows)
-        return "\n".join(f"{name:<{wide}}  {n:>7,}  {why}".rstrip() for name, n, why in rows)
+        wide = max(len(name) for name, _, _ in lines)
+        return "\n".join(f"{name:<{wide}}  {n:>9}  {rest}".rstrip() for name, n, rest in lines)
 
 
 def export_dataset(
-    catalog: Catalog, dest: Path, request: ExportRequest, *, tick: Callable[[], None] = lambda: None
+    catalog: Catalog,
+    dest: Path,
+    request: ExportRequest,
+    *,
+    read_figures: FigureReader | None = None,
+    tick: Callable[[], None] = lambda: None,
 ) -> ExportSummary:
     """Write the snapshots that a request lets through to the folder `dest`.
 
     Args:
         dest: A new or empty folder, or an earlier export of the same harvest, which is replaced.
-        tick: Called once per snapshot looked at, for a progress bar.
+        read_figures: Reads an article's figures from its files; needed for COCO.
+        tick: Called once per snapshot of the catalog, for a progress bar.
 
     Raises:
-        UsageError: `dest` holds something else, or nothing is left to export.
-        OSError: when the disk refuses; nothing is left at `dest` but what was there before.
+        UsageError: `dest` holds something else, another export writes there, or nothing is left to export.
+        FetchError: the catalog changed meanwhile.
+        OSError: when the disk refuses; `dest` is as it was before, and a later call goes on from the last block.
     """
-    harvest_id = _harvest_id(catalog)
-    _check_dest(dest, harvest_id)
-    summary = ExportSummary(dest, request.dry_run)
+    first = catalog.rows("SELECT MIN(run_id) AS run_id FROM run")[0]["run_id"]
+    harvest_id = str(first or "without a run")
+    check_dest(dest, harvest_id)
+    selection = select_rows(catalog, request)
+    summary = ExportSummary(dest, request.dry_run, len(selection.decisions))
+    summary.refused_licences = selection.refused_licences
     if request.dry_run:
-        for _ in _select(catalog, request, summary, tick):
-            pass
+        summary.tally.left_out = Counter(selection.left_out)
+        for row in selection.rows(catalog):
+            tick()
+            if row is not None:
+                _count_unseen(summary.tally, row, request)
         return summary
-    with _built_beside(dest) as folder:
-        models: set[str] = set()
-        sources: set[str] = set()
-        with open_writer(request.format, folder) as writer:
-            for row, picture in _select(catalog, request, summary, tick):
-                record = export_row(row, split_of(split_key(row)))
-                record["image_sha256"] = hashlib.sha256(picture).hexdigest()
-                writer.add(record, picture)
-                sources.add(row["source"])
-                if row["model_id"]:
-                    models.add(row["model_id"])
-            writer.finish()
-            summary.dropped_columns = writer.dropped_columns
-        if not summary.n_rows:
+    if not selection.n_going:
+        summary.tally.left_out = Counter(selection.left_out)
+        raise UsageError(_nothing_left(summary))
+    asked = {name: value for name, value in asdict(request).items() if name != "dry_run"}
+    key = hashlib.sha256(json.dumps([harvest_id, asked, __version__, selection.digest]).encode()).hexdigest()
+    figures = figure_source(catalog, read_figures) if read_figures else None
+    with built_beside(dest) as workplace:
+        writer = open_writer(request.format, workplace)
+        try:
+            summary.tally = _write(catalog, workplace, writer, request, selection, key, tick, figures)
+        finally:
+            writer.abandon()
+        if not summary.tally.n_images:
+            discard(workplace)
             raise UsageError(_nothing_left(summary))
-        _write_about(catalog, folder, request, summary, harvest_id, models, sources)
+        writer.finish()
+        summary.dropped_columns = getattr(writer, "dropped_columns", ())
+        write_about(catalog, workplace, request, summary, harvest_id, asked)
     return summary
 
 
-def _select(
-    catalog: Catalog, request: ExportRequest, summary: ExportSummary, tick: Callable[[], None]
-) -> Iterator[tuple[Mapping[str, Any], bytes]]:
-    """Yield the rows that go, with their pictures (empty in a dry run), and count all of them."""
-    seen: set[str] = set()
-    for row in catalog.snapshots():
-        tick()
-        summary.n_seen += 1
-        reason = request.why_not(row)
-        picture = b""
-        if reason is None and row["image_sha256"] in seen:
-            reason = "duplicate"
-        if reason is None and not request.dry_run:
-            try:
-                picture = read_picture(catalog.root, row)
-            except PictureProblem as problem:
-                reason = str(problem)
-        if reason is not None:
-            summary.left_out[reason] += 1
-            continue
-        seen.add(row["image_sha256"])
-        summary.n_rows += 1
-        summary.by_split[split_of(split_key(row))] += 1
-        summary.by_licence[row["licence_code"]] += 1
-        summary.by_source[row["magnification_source"] or "none"] += 1
-        yield row, picture
-
-
-def _write_about(
+def _write(
     catalog: Catalog,
-    folder: Path,
+    workplace: Workplace,
+    writer: Writer,
     request: ExportRequest,
-    summary: ExportSummary,
-    harvest_id: str,
-    models: set[str],
-    sources: set[str],
-) -> None:
-    """Write what the tables need beside them: the card, the models' numbers, the request."""
-    found = catalog.rows("SELECT model_id, name, version, weights_sha256, card FROM model ORDER BY rank, model_id")
-    cards = [
-        {**row, "card": json.loads(row["card"]) if isinstance(row["card"], str) else row["card"]}
-        for row in found
-        if row["model_id"] in models
-    ]
-    counts = {
-        "n_seen": summary.n_seen,
-        "n_rows": summary.n_rows,
-        "left_out": {name: summary.left_out[name] for name in REASONS if summary.left_out[name]},
-        "by_split": _ordered(summary.by_split),
-        "by_licence": _ordered(summary.by_licence),
-        "by_source": _ordered(summary.by_source),
-    }
-    accessed = catalog.rows("SELECT MAX(started_at) AS day FROM run WHERE command IN ('run', 'crawl', 'demo')")[0][
-        "day"
-    ]
-    contents = Contents(
-        format=request.format,
-        policy=request.policy,
-        counts=counts,
-        dropped_columns=summary.dropped_columns,
-        models=cards,
-        accessed=accessed[:10] if accessed and sources & {"pmc", "europepmc"} else None,
-    )
-    record = {
-        "harvest": harvest_id,
-        "program": f"histology-harvester {__version__}",
-        "request": {name: value for name, value in asdict(request).items() if name != "dry_run"},
-        **counts,
-        "columns_only_in_snapshots_csv": list(summary.dropped_columns),
-    }
-    _write_text(folder / "README.md", dataset_card(contents))
-    _write_text(folder / "models.json", json.dumps(cards, indent=2, sort_keys=True) + "\n")
-    _write_text(folder / RECORD_NAME, json.dumps(record, indent=2) + "\n")
+    selection: Selection,
+    key: str,
+    tick: Callable[[], None],
+    figures: FigureSource | None,
+) -> Tally:
+    """Write all records, block by block, from where an earlier call was interrupted."""
+    resumed = workplace.resume(key)
+    position, block, tally = 0, 0, Tally(left_out=Counter(selection.left_out))
+    if resumed is not None:
+        position, block, tally = resumed["position"], resumed["block"], Tally.from_json(resumed["tally"])
+        writer.state = resumed["writer"]
+    rows = _ticked(selection.rows(catalog), tick)
+    for _ in islice(rows, position):
+        pass
+    step = _Step(catalog, workplace, writer, request, tally, known_marks(catalog), figures)
+    begun = False
+    numbered = ((number, row) for number, row in enumerate(rows, start=position + 1) if row is not None)
+    for _, group in groupby(numbered, key=lambda item: item[1]["article_id"]):
+        if not begun:
+            writer.begin(block)
+            begun = True
+        members = list(group)
+        step.write_article([row for _, row in members])
+        if step.n_images >= BLOCK_IMAGES or step.n_bytes >= BLOCK_BYTES:
+            writer.end()
+            block, begun = block + 1, False
+            step.n_images = step.n_bytes = 0
+            state = {"position": members[-1][0], "block": block, "tally": tally.to_json(), "writer": writer.state}
+            workplace.checkpoint(key, state)
+    if begun:
+        writer.end()
+    state = {"position": len(selection.decisions), "block": block + 1, "tally": tally.to_json(), "writer": writer.state}
+    workplace.checkpoint(key, state)
+    return tally
 
 
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
+def _ticked(rows: Iterator[Row | None], tick: Callable[[], None]) -> Iterator[Row | None]:
+    for row in rows:
+        tick()
+        yield row
 
 
-def _ordered(counts: Mapping[str, int]) -> dict[str, int]:
-    """Return counts with the largest first, names deciding between equals."""
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], str(item[0]))))
+@dataclass(slots=True)
+class _Step:
+    """Writes articles and counts; n_images and n_bytes since the block began."""
+
+    catalog: Catalog
+    workplace: Workplace
+    writer: Writer
+    request: ExportRequest
+    tally: Tally
+    marks: Marks
+    figures: FigureSource | None
+    n_images: int = 0
+    n_bytes: int = 0
+
+    def write_article(self, rows: list[Row]) -> None:
+        if isinstance(self.writer, CocoWriter):
+            self._write_figures(self.writer, rows)
+            return
+        for row in rows:
+            split = split_of(split_key(row))
+            record = export_row(row, split) | {"changes": UNCHANGED}
+            n_images = 0
+            try:
+                for piece in cut(self.catalog.root, row, self.request, self.marks):
+                    full = record | piece.changes
+                    self.writer.add(full, piece.png)
+                    append_csv(self.workplace, MANIFEST_NAME, MANIFEST, full)
+                    n_images += 1
+                    self.n_bytes += len(piece.png)
+            except PictureProblem as problem:
+                self.tally.left_out[str(problem)] += 1
+            else:
+                self.n_images += n_images
+                self.tally.add(row, split, full["magnification_x"], n_images)
+
+    def _write_figures(self, writer: CocoWriter, rows: list[Row]) -> None:
+        if self.figures is None:
+            raise UsageError("Figures can't be read here, so there is no COCO; choose another --format.")
+        by_figure = {figure_id: list(group) for figure_id, group in groupby(rows, key=lambda row: row["figure_id"])}
+        for picture in self.figures(rows[0]["article_id"], frozenset(by_figure)):
+            records = {}
+            for row in by_figure.pop(picture.figure_id, ()):
+                split = split_of(split_key(row))
+                record = records[row["snapshot_id"]] = export_row(row, split) | {"changes": UNCHANGED}
+                append_csv(self.workplace, MANIFEST_NAME, MANIFEST, record)
+                self.tally.add(row, split, record["magnification_x"])
+            if records:
+                writer.add_figure(picture, records)
+                self.n_images += 1
+                self.n_bytes += picture.pixels.nbytes // 2
+        self.tally.left_out["figure_unreadable"] += sum(map(len, by_figure.values()))
+
+
+def _count_unseen(tally: Tally, row: Row, request: ExportRequest) -> None:
+    """Count a snapshot whose image is not read: whole, or the tiles its size gives."""
+    at, x = request.at_mpp_um, row["magnification_x"]
+    shrink = 1.0 if at is None else row["mpp_um"] / at
+    tiles = [int(row[side] * shrink + 1e-9) // request.tile_px for side in ("width_px", "height_px")] if request.tile_px else []
+    n_images = tiles[0] * tiles[1] if tiles else 1
+    tally.add(row, split_of(split_key(row)), x and x * shrink, n_images)
 
 
 def _nothing_left(summary: ExportSummary) -> str:
     if not summary.n_seen:
         return "The catalog holds no snapshot yet, so there is nothing to export; run 'harvester annotate' first."
-    name, n = summary.left_out.most_common(1)[0]
+    name, n = summary.tally.left_out.most_common(1)[0]
     return f"None of {summary.n_seen:,} snapshots is left to export; {n:,} because {REASONS[name]}."
-
-
-def _harvest_id(catalog: Catalog) -> str:
-    """Return what tells harvests apart: the id of the first run."""
-    first = catalog.rows("SELECT MIN(run_id) AS run_id FROM run")[0]["run_id"]
-    return str(first or "without a run")
-
-
-def _check_dest(dest: Path, harvest_id: str) -> None:
-    if not dest.exists() and not dest.is_symlink():
-        return
-    if not dest.is_dir() or dest.is_symlink():
-        raise UsageError(f"{str(dest)!r} is no folder; give a new folder for the data set.")
-    if not any(dest.iterdir()):
-        return
-    try:
-        earlier = json.loads((dest / RECORD_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        earlier = None
-    if not isinstance(earlier, dict) or earlier.get("harvest") != harvest_id:
-        raise UsageError(f"{str(dest)!r} is not empty and no earlier export of this harvest; give a new folder.")
-
-
-@contextmanager
-def _built_beside(dest: Path) -> Iterator[Path]:
-    """Give an empty folder beside `dest`, which takes its place when the block ends well and is removed otherwise."""
-    place = dest.resolve()
-    folder = place.with_name(f".{place.name}.unfinished")
-    old = place.with_name(f".{place.name}.replaced")
-    if folder.exists() and not (folder / _UNFINISHED).exists():
-        raise UsageError(f"{str(folder)!r} is in the way of the export; move it or give another folder.")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / _UNFINISHED).touch()
-    try:
-        yield folder
-        (folder / _UNFINISHED).unlink()
-        if place.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            place.rename(old)
-        folder.rename(place)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        if old.exists() and not place.exists():
-            old.rename(place)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -1,54 +1,46 @@
-"""What an export is asked for, and which snapshots that lets through."""
+"""What an export is asked for; which snapshots that lets through is decided in filters.py."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from harvester.errors import UsageError
-from harvester.licences import NO_DERIVATIVES, Policy
+from harvester.licences import Policy
+from harvester.records import PANEL_KINDS
 
-FORMATS = ("imagefolder", "csv")
-PLANNED_FORMATS = ("parquet", "webdataset", "coco", "qupath")
-
-REASONS: dict[str, str] = {
-    "retracted": "the article was retracted",
-    "licence_not_stated": "no licence is stated (for files of your own: `harvester add --license own`)",
-    "licence_text_mining_only": "the licence allows text mining, not reuse",
-    "licence_no_derivatives": "the licence forbids derivatives, which a crop may be (`--include-nd` takes them)",
-    "licence_not_in_policy": "the licence is not in the policy of this export",
-    "rights": "the figure carries a permission note of its own",
-    "rejected": "a reviewer rejected the snapshot",
-    "he_score": "H&E less likely than asked for",
-    "reviews_differ": "reviewers differ (`--include-conflicts` takes them)",
-    "conflict": "scale bar and image contradict each other (`--include-conflicts` takes them)",
-    "abstained": "the model would not say how large a pixel is (`--include-abstained` takes them)",
-    "not_estimated": "nothing is known of the scale yet (`harvester annotate` first)",
-    "mpp_range": "pixel size outside the range asked for",
-    "interval": "the interval of the pixel size is wider than asked for",
-    "duplicate": "the same pixels are in the export already, from another figure",
-    "image_missing": "the image file is not there (`harvester verify --repair`)",
-    "image_damaged": "the image file is damaged (`harvester verify --repair`)",
-}
-"""Why a snapshot is left out, in the order in which the reasons are tried; the first one counts."""
+FORMATS = ("imagefolder", "parquet", "webdataset", "coco", "csv", "qupath")
+AGREEMENTS = ("single", "agree", "reviewed", "conflict", "reviews_differ")
+WITNESSES = ("review", "scale_bar", "image", "caption")
+VERDICTS = ("accept", "correct", "reject", "differ", "none")
+DEFAULT_CONFIDENCE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """What an export is asked for.
+    """What an export is asked for. Empty tuples and None ask for nothing.
 
     Attributes:
         format: One of FORMATS.
         policy: Licence policy: remix, commercial, any, or codes.
         include_nd: Crops of ND-licensed figures too, where the policy has them.
-        min_he_score: Lowest probability of H&E, 0 to 1.
+        min_he_score, min_tissue_share: Lowest probability of H&E and share of tissue, 0 to 1.
         mpp_min_um, mpp_max_um: Range of the reconciled pixel size in µm; rows without one are then left out.
         max_interval_ratio: Largest upper over lower end of the pixel size's 90 % interval, at least 1. A value without
-            an interval (a reviewer's, a scale bar's) passes.
+            an interval (a reviewer's) passes.
+        tolerance: Share (0.15 is 15 %) by which the true pixel size may differ from the label; rows for which that is
+            less probable than `confidence` by their intervals are left out.
+        confidence: Probability that goes with `tolerance`.
+        at_mpp_um: Pixel size in µm that everything is brought to by averaging; coarser rows are left out.
+        tile_px: Side of the square tiles that images are cut into.
+        no_overlay: Cut round letters, bars and arrows that are drawn over the tissue, or leave the image out.
+        kinds: Kinds of panel.
+        organs, journals, mesh: Words; case does not matter. `mesh` asks for one of the headings.
+        year_from, year_until: Years of publication, both included; rows without a year are then left out.
+        agreements, witnesses, verdicts: Of AGREEMENTS, WITNESSES (where the pixel size comes from) and VERDICTS.
         include_abstained: Rows whose pixel size is not known too; they leave without one.
         include_conflicts: Rows whose scale bar and image, or whose reviewers, contradict each other too.
+        keep_duplicates: Keep pictures that are there twice within a split. Across splits one goes, always.
         dry_run: Count only, write nothing, read no image.
 
     Raises:
@@ -59,66 +51,63 @@ class ExportRequest:
     policy: str = "remix"
     include_nd: bool = False
     min_he_score: float = 0.0
+    min_tissue_share: float = 0.0
     mpp_min_um: float | None = None
     mpp_max_um: float | None = None
     max_interval_ratio: float | None = None
+    tolerance: float | None = None
+    confidence: float = DEFAULT_CONFIDENCE
+    at_mpp_um: float | None = None
+    tile_px: int | None = None
+    no_overlay: bool = False
+    kinds: tuple[str, ...] = ("he",)
+    organs: tuple[str, ...] = ()
+    journals: tuple[str, ...] = ()
+    mesh: tuple[str, ...] = ()
+    year_from: int | None = None
+    year_until: int | None = None
+    agreements: tuple[str, ...] = ()
+    witnesses: tuple[str, ...] = ()
+    verdicts: tuple[str, ...] = ()
     include_abstained: bool = False
     include_conflicts: bool = False
+    keep_duplicates: bool = False
     dry_run: bool = False
 
     def __post_init__(self) -> None:
-        if self.format in PLANNED_FORMATS:
-            raise UsageError(f"--format {self.format} is not there yet; {' and '.join(FORMATS)} are.")
-        if self.format not in FORMATS:
-            raise UsageError(f"--format {self.format!r} is not known; choose {' or '.join(FORMATS)}.")
+        _known("--format", (self.format,), FORMATS)
         Policy.parse(self.policy)
-        if not 0.0 <= self.min_he_score <= 1.0:
-            raise UsageError(f"--min-he-score {self.min_he_score} must lie between 0 and 1.")
-        for name, value in (("--mpp-min", self.mpp_min_um), ("--mpp-max", self.mpp_max_um)):
+        for name, share in (("--min-he-score", self.min_he_score), ("--min-tissue", self.min_tissue_share)):
+            if not 0.0 <= share <= 1.0:
+                raise UsageError(f"{name} {share} must lie between 0 and 1.")
+        sizes = (("--mpp-min", self.mpp_min_um), ("--mpp-max", self.mpp_max_um), ("--at", self.at_mpp_um))
+        for name, value in sizes:
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise UsageError(f"{name} {value} must be a pixel size above 0, in µm.")
         if self.mpp_min_um is not None and self.mpp_max_um is not None and self.mpp_min_um > self.mpp_max_um:
             raise UsageError(f"--mpp-min {self.mpp_min_um} is larger than --mpp-max {self.mpp_max_um}.")
         if self.max_interval_ratio is not None and not self.max_interval_ratio >= 1.0:
             raise UsageError(f"--max-interval-ratio {self.max_interval_ratio} must be 1 or more.")
+        if self.tolerance is not None and not 0.0 < self.tolerance < 1.0:
+            raise UsageError(f"--tolerance {self.tolerance:g} must lie between 0 and 1, or be a percentage below 100%.")
+        if not 0.0 < self.confidence < 1.0:
+            raise UsageError(f"--confidence {self.confidence:g} must lie between 0 and 1.")
+        if self.tile_px is not None and not 16 <= self.tile_px <= 16384:
+            raise UsageError(f"--tile {self.tile_px} must be a side of 16 to 16384 pixels.")
+        if self.year_from and self.year_until and self.year_from > self.year_until:
+            raise UsageError(f"--year-from {self.year_from} is after --year-until {self.year_until}.")
+        _known("--kind", self.kinds, PANEL_KINDS)
+        _known("--agreement", self.agreements, AGREEMENTS)
+        _known("--scale-from", self.witnesses, WITNESSES)
+        _known("--verdict", self.verdicts, VERDICTS)
+        changes_pixels = self.at_mpp_um is not None or self.tile_px is not None or self.no_overlay
+        if self.format == "coco" and changes_pixels:
+            raise UsageError("--format coco holds whole figures: leave out --at, --magnification, --tile and --no-overlay.")
+        if self.include_abstained and (self.at_mpp_um is not None or self.tolerance is not None):
+            raise UsageError("--at and --tolerance need a known pixel size: leave out --include-abstained.")
 
-    def why_not(self, row: Mapping[str, Any]) -> str | None:
-        """Return the reason (a key of REASONS) why a row of the view `snapshots` stays behind; None when it goes."""
-        if row["is_retracted"]:
-            return "retracted"
-        return self._why_not_licence(row) or self._why_not_quality(row)
 
-    def _why_not_licence(self, row: Mapping[str, Any]) -> str | None:
-        code, in_text = row["licence_code"], row["text_licence_code"]
-        if code == "own":
-            return None
-        policy = Policy.parse(self.policy)
-        # metadata and the article's own text may disagree; then both have to allow it
-        for stated in (code, in_text) if in_text is not None else (code,):
-            if stated is None:
-                return "licence_not_stated"
-            if stated == "TDM":
-                return "licence_text_mining_only"
-            if not policy.allows_crops(stated, include_nd=self.include_nd):
-                asked = policy.allows_download(stated) and stated in NO_DERIVATIVES
-                return "licence_no_derivatives" if asked else "licence_not_in_policy"
-        return "rights" if row["rights"] is not None else None
-
-    def _why_not_quality(self, row: Mapping[str, Any]) -> str | None:
-        if row["review_verdict"] == "reject":
-            return "rejected"
-        if row["he_score"] < self.min_he_score:
-            return "he_score"
-        if row["agreement"] in ("reviews_differ", "conflict") and not self.include_conflicts:
-            return str(row["agreement"])
-        mpp_um = row["mpp_um"]
-        if mpp_um is None and row["agreement"] != "conflict" and not self.include_abstained:
-            return "abstained" if row["image_abstained"] else "not_estimated"
-        if self.mpp_min_um is not None and (mpp_um is None or mpp_um < self.mpp_min_um):
-            return "mpp_range"
-        if self.mpp_max_um is not None and (mpp_um is None or mpp_um > self.mpp_max_um):
-            return "mpp_range"
-        lo_um, hi_um = row["mpp_lo_um"], row["mpp_hi_um"]
-        if self.max_interval_ratio is not None and lo_um and hi_um and hi_um / lo_um > self.max_interval_ratio:
-            return "interval"
-        return None
+def _known(option: str, values: tuple[str, ...], known: tuple[str, ...]) -> None:
+    for value in values:
+        if value not in known:
+            raise UsageError(f"{option} {value!r} is not known; choose {', '.join(known[:-1])} or {known[-1]}.")
