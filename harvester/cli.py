@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from harvester import __version__
+from harvester.export.command import export
 from harvester.report.command import report
 from harvester.review.command import review
 
@@ -348,60 +349,6 @@ def _crawl(request: CrawlRequest, store: Store, catalog: Catalog) -> int:
 
 @main.command()
 @click.argument("harvest", type=click.Path(file_okay=False, path_type=Path))
-@click.argument("dest", type=click.Path(file_okay=False, path_type=Path))
-@click.option(
-    "--format",
-    "format_name",
-    required=True,
-    type=click.Choice(["imagefolder", "parquet", "webdataset", "coco", "csv", "qupath"]),
-    help="imagefolder and csv are there; the others say that they are not yet.",
-)
-@click.option("--license", "policy", default="remix", show_default=True, metavar="POLICY", help="As of `run`.")
-@click.option("--include-nd", is_flag=True, help="Crops of figures whose licence forbids derivatives, too.")
-@click.option("--min-he-score", type=float, default=0.0, metavar="0..1", help="Least probability of H&E.")
-@click.option("--mpp-min", type=float, metavar="UM", help="Finest pixel size taken, in µm.")
-@click.option("--mpp-max", type=float, metavar="UM", help="Coarsest pixel size taken, in µm.")
-@click.option("--max-interval-ratio", type=float, metavar="R", help="Widest 90 % interval taken, upper over lower end.")
-@click.option("--include-abstained", is_flag=True, help="Snapshots of unknown scale, too.")
-@click.option("--include-conflicts", is_flag=True, help="Snapshots whose witnesses contradict each other, too.")
-@click.option("--at", "at_mpp", metavar="MPP", hidden=True)
-@click.option("--tile", metavar="N", hidden=True)
-@click.option("--dry-run", is_flag=True, help="Print what would be left out and why; write nothing.")
-def export(harvest: Path, dest: Path, **options: Any) -> None:
-    """Write a labelled data set with the licence and the citation of every image.
-
-    \b
-    harvester export runs/adenoma datasets/adenoma --format imagefolder --mpp-max 1.0
-    """
-    from harvester.catalog import Catalog
-    from harvester.errors import UsageError
-    from harvester.export.dataset import export_dataset
-    from harvester.export.request import ExportRequest
-    from harvester.progress import Progress
-
-    for name in ("at_mpp", "tile"):
-        if options[name] is not None:
-            raise UsageError(f"--{name.removesuffix('_mpp')} is not there yet; filter with --mpp-min and --mpp-max.")
-    request = ExportRequest(
-        format=options["format_name"],
-        policy=options["policy"],
-        include_nd=options["include_nd"],
-        min_he_score=options["min_he_score"],
-        mpp_min_um=options["mpp_min"],
-        mpp_max_um=options["mpp_max"],
-        max_interval_ratio=options["max_interval_ratio"],
-        include_abstained=options["include_abstained"],
-        include_conflicts=options["include_conflicts"],
-        dry_run=options["dry_run"],
-    )
-    _require(harvest)
-    with Catalog.open(harvest) as catalog, Progress("snapshots", total=catalog.funnel().snapshots) as progress:
-        summary = export_dataset(catalog, dest, request, tick=progress.advance)
-    click.echo(summary.text())
-
-
-@main.command()
-@click.argument("harvest", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--repair", is_flag=True, help="Remove what is damaged or left over, and get or make it again next time.")
 def verify(harvest: Path, repair: bool) -> None:
     """Check every file against its hash and every row against its file.
@@ -483,6 +430,8 @@ for _name, _help in (
         click.argument("harvest", type=click.Path(path_type=Path))(_missing)
     )
 
+
+main.add_command(export)
 main.add_command(report)
 main.add_command(review)
 

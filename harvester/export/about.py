@@ -1,4 +1,4 @@
-"""What the tables need beside them: the card, the models' numbers, the request, descriptions for Datasette, the sums."""
+"""What the tables need beside them: the card, the models' numbers, the request, descriptions for Datasette, sums."""
 
 from __future__ import annotations
 
@@ -57,7 +57,10 @@ def write_about(
         "n_snapshots": tally.n_snapshots,
         "left_out": {name: tally.left_out[name] for name in REASONS if tally.left_out[name]},
         "refused_licences": ordered(summary.refused_licences),
-        **{name: ordered(getattr(tally, name)) for name in ("by_split", "by_licence", "by_source", "by_band", "by_organ")},
+        **{
+            name: ordered(getattr(tally, name))
+            for name in ("by_split", "by_licence", "by_source", "by_band", "by_organ")
+        },
         "expected_spread": {name: round(value, 6) for name, value in sorted(tally.expected.items())},
         "columns_only_in_snapshots_csv": list(summary.dropped_columns),
     }

@@ -59,10 +59,11 @@ def dataset_card(contents: Contents) -> str:
 def _front_matter(contents: Contents) -> list[str]:
     lines = ["---", "pretty_name: H&E snapshots with their pixel size", "license: other", "license_name: per-image"]
     lines += ["license_link: ATTRIBUTION.csv", "task_categories:", "- image-classification", "tags:", "- histology"]
-    place = {"imagefolder": "{}/**", "parquet": "data/{}-*.parquet", "webdataset": "{}-*.tar"}.get(contents.request.format)
+    places = {"imagefolder": "{}/**", "parquet": "data/{}-*.parquet", "webdataset": "{}-*.tar"}
+    place = places.get(contents.request.format, "")
     if contents.request.format != "coco":
         lines += ["configs:", "- config_name: default", "  data_files:"]
-        if place is None:
+        if not place:
             lines += ["  - split: all", "    path: snapshots.csv"]
         for name in SPLITS if place else ():
             if contents.tally.by_split[name]:
@@ -81,25 +82,26 @@ def _intro(contents: Contents) -> list[str]:
         pixels = "Pixels are as published, never resampled."
     if asked.at_mpp_um is not None:
         pixels = (
-            f"All were brought to {asked.at_mpp_um:g} µm/px ({10 / asked.at_mpp_um:.4g}x) by averaging, never by making up"
-            " pixels: `native_mpp_um` says from what. The new size is exact with respect to the label; how exact the"
+            f"All were brought to {asked.at_mpp_um:g} µm/px ({10 / asked.at_mpp_um:.4g}x) by averaging, never by making"
+            " up pixels: `native_mpp_um` says from what. The new size is exact with respect to the label; how exact the"
             " label is stands below."
         )
     if asked.tile_px is not None:
         pixels += f" They were cut into tiles of {asked.tile_px} px side by side; the rest at the edges is left out."
     if asked.no_overlay:
         pixels += (
-            " Places that seem drawn over were avoided: scale bars that the harvest read, and compact patches of neutral"
-            " black, saturated white or one pure colour that stand out sharply. Marks in other colours and"
+            " Places that seem drawn over were avoided: scale bars that the harvest read, and compact patches of"
+            " neutral black, saturated white or one pure colour that stand out sharply. Marks in other colours and"
             " half-transparent ones are not found."
         )
     return [
-        f"{what} each with the size of its pixels in µm, where that number comes from, and the source and licence of the"
-        f" image. {pixels}",
+        f"{what} each with the size of its pixels in µm, where that number comes from, and the source and licence of"
+        f" the image. {pixels}",
         "",
         "Each image has its own licence: see `licence_code`, `licence_url` and `citation` of its row, and"
         " `ATTRIBUTION.csv`, which also says what was changed. Who passes an image on has to pass these on with it."
-        " BY-SA and BY-NC-SA ask for the same licence on what is made of them, BY-NC and BY-NC-SA for non-commercial use.",
+        " BY-SA and BY-NC-SA ask for the same licence on what is made of them, BY-NC and BY-NC-SA for non-commercial"
+        " use.",
         "",
     ]
 
@@ -109,10 +111,10 @@ def _counts(contents: Contents) -> list[str]:
     lines = ["## Counts", "", *_table(("split", "images"), ((name, tally.by_split[name]) for name in SPLITS))]
     lines += [
         f"The split follows the article (all versions of it), for private files their group: SHA-256 of its name modulo"
-        f" 100, below {TEST_PERCENT} test, below {TEST_PERCENT + VAL_PERCENT} val, else train. It never changes, whatever is"
-        " harvested later. Of pictures that are there twice, byte by byte or within"
-        f" {NEAR_BITS} of 64 bits of their perceptual hash, the one in test is kept before the one in val before the one in"
-        " train, so that nothing that was ever held out is trained on.",
+        f" 100, below {TEST_PERCENT} test, below {TEST_PERCENT + VAL_PERCENT} val, else train. It never changes,"
+        " whatever is harvested later. Of pictures that are there twice, byte by byte or within"
+        f" {NEAR_BITS} of 64 bits of their perceptual hash, the one in test is kept before the one in val before the"
+        " one in train, so that nothing that was ever held out is trained on.",
         "",
         *_table(
             ("licence", "name", "images"),
@@ -151,8 +153,8 @@ def _labels(contents: Contents) -> list[str]:
     lines = ["## How good the pixel sizes are", ""]
     if n := expected.get("n"):
         lines += [
-            f"{n:,.0f} images have an interval. From it, the share of them whose true µm/px is expected to be this near the"
-            " label (as far as the intervals hold; their measured coverage stands under Models):",
+            f"{n:,.0f} images have an interval. From it, the share of them whose true µm/px is expected to be this near"
+            " the label (as far as the intervals hold; their measured coverage stands under Models):",
             "",
             *_table(
                 ("within", "expected share"),
@@ -183,14 +185,14 @@ def _uses(_: Contents) -> list[str]:
     measured = ""
     if isinstance(gate, Mapping):
         measured = (
-            f" On pictures of sources it never saw it found {gate['he_recall']:.0%} of the H&E, and {gate['he_precision']:.0%}"
-            f" of what it called H&E was ({gate['n']:,} samples, most of the others imitations)."
+            f" On pictures of sources it never saw it found {gate['he_recall']:.0%} of the H&E,"
+            f" and {gate['he_precision']:.0%} of what it called H&E was ({gate['n']:,} samples, many imitated)."
         )
     return [
         "## What it is not for",
         "",
-        "- No diagnosis, no treatment, no device: pictures were chosen by authors to show something, and are no sample of"
-        " patients.",
+        "- No diagnosis, no treatment, no device: pictures were chosen by authors to show something, and are no sample"
+        " of patients.",
         "- No prevalence or grading: captions are the authors' words, read by a program.",
         "- No measurement of cells in µm without looking at `mpp_lo_um` and `mpp_hi_um` first.",
         "- No colour standard: figures were edited, compressed and printed in ways nobody recorded.",
@@ -227,14 +229,15 @@ def _files(contents: Contents) -> list[str]:
     lines = ["## Files", "", f"- Opens with {_OPENS[contents.request.format]}."]
     if contents.request.format in ("csv", "imagefolder"):
         lines += [
-            "- `label_studio/tasks.json` and `config.xml`: Label Studio, with this folder as the root of its local storage"
-            " (`LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT`)."
+            "- `label_studio/tasks.json` and `config.xml`: Label Studio, with this folder as the root of its local"
+            " storage (`LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT`)."
         ]
     return [
         *lines,
         "- `ATTRIBUTION.csv`: the credit of every image. `SHA256SUMS`: `sha256sum --check SHA256SUMS`.",
         "- `datasette.json`: `datasette HARVEST/catalog.db --metadata datasette.json`.",
-        "- `manifest.csv`: every image by article, region and SHA-256, without pixels. `export.json`: what was asked for.",
+        "- `manifest.csv`: every image by article, region and SHA-256, without pixels."
+        " `export.json`: what was asked for.",
         "",
     ]
 
@@ -279,8 +282,8 @@ def _again(contents: Contents) -> list[str]:
     return [
         "## Making it again",
         "",
-        "From PubMed Central, without any pixels of this folder; `source_sha256` in `manifest.csv` tells whether a picture"
-        " is still the same. What came from files of your own is not there.",
+        "From PubMed Central, without any pixels of this folder; `source_sha256` in `manifest.csv` tells whether a"
+        " picture is still the same. What came from files of your own is not there.",
         "",
         f"    harvester run --manifest manifest.csv --license {policy} --out HARVEST",
         f"    harvester export HARVEST DATASET {options_of(contents.request)}",

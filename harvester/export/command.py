@@ -16,19 +16,9 @@ if TYPE_CHECKING:
 _FORMATS = ("imagefolder", "parquet", "webdataset", "coco", "csv", "qupath")
 
 
-class Share(click.ParamType):
-    """A share: 0.15 or 15%."""
-
-    name = "share"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read it."""
-        if isinstance(value, float):
-            return value
-        try:
-            return float(value.removesuffix("%")) / (100.0 if value.endswith("%") else 1.0)
-        except ValueError:
-            self.fail(f"{value!r} is no share; give 0.15 or 15%.", param, ctx)
+def share(text: str) -> float:
+    """Read 0.15 or 15%."""
+    return float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
 
 
 @click.command()
@@ -37,14 +27,18 @@ class Share(click.ParamType):
 @click.option("--format", "format", required=True, type=click.Choice(_FORMATS), help="How it lies on disk.")
 @click.option("--license", "policy", default="remix", show_default=True, metavar="POLICY", help="As of `run`.")
 @click.option("--include-nd", is_flag=True, help="Crops of figures whose licence forbids derivatives, too.")
-@click.option("--at", "at_mpp_um", type=float, metavar="MPP", help="Bring all to MPP µm/px; what is coarser stays behind.")
+@click.option(
+    "--at", "at_mpp_um", type=float, metavar="MPP", help="Bring all to MPP µm/px; what is coarser stays behind."
+)
 @click.option("--magnification", "at_x", type=float, metavar="X", help="The same as --at 10/X.")
-@click.option("--tolerance", type=Share(), metavar="15%", help="Only where the true µm/px is that near its label ...")
-@click.option("--confidence", type=Share(), metavar="0.8", help="... with at least this probability.  [default: 0.8]")
+@click.option("--tolerance", type=share, metavar="15%", help="Only where the true µm/px is that near its label ...")
+@click.option("--confidence", type=share, metavar="0.8", help="... with at least this probability.  [default: 0.8]")
 @click.option("--tile", "tile_px", type=int, metavar="N", help="Cut into tiles of N x N pixels.")
 @click.option("--no-overlay", is_flag=True, help="Cut round letters, bars and arrows, or leave the image out.")
 @click.option("--min-he-score", type=float, default=0.0, metavar="0..1", help="Least probability of H&E.")
-@click.option("--min-tissue", "min_tissue_share", type=float, default=0.0, metavar="0..1", help="Least share of tissue.")
+@click.option(
+    "--min-tissue", "min_tissue_share", type=float, default=0.0, metavar="0..1", help="Least share of tissue."
+)
 @click.option("--mpp-min", "mpp_min_um", type=float, metavar="UM", help="Finest pixel size taken, in µm.")
 @click.option("--mpp-max", "mpp_max_um", type=float, metavar="UM", help="Coarsest pixel size taken, in µm.")
 @click.option("--max-interval-ratio", type=float, metavar="R", help="Widest 90 % interval taken, upper over lower end.")
@@ -52,13 +46,21 @@ class Share(click.ParamType):
     "--agreement", "agreements", multiple=True, metavar="A", help="single, agree, reviewed, conflict or reviews_differ."
 )
 @click.option(
-    "--scale-from", "witnesses", multiple=True, metavar="W", help="Pixel sizes from review, scale_bar, image or caption."
+    "--scale-from",
+    "witnesses",
+    multiple=True,
+    metavar="W",
+    help="Pixel sizes from review, scale_bar, image or caption.",
 )
 @click.option("--verdict", "verdicts", multiple=True, metavar="V", help="accept, correct, reject, differ or none.")
-@click.option("--kind", "kinds", multiple=True, default=("he",), show_default=True, metavar="KIND", help="Kind of panel.")
+@click.option(
+    "--kind", "kinds", multiple=True, default=("he",), show_default=True, metavar="KIND", help="Kind of panel."
+)
 @click.option("--organ", "organs", multiple=True, metavar="ORGAN", help="Only this organ; may be given again.")
 @click.option("--journal", "journals", multiple=True, metavar="NAME", help="Only this journal; may be given again.")
-@click.option("--mesh", multiple=True, metavar="HEADING", help="Only articles with this MeSH heading; may be given again.")
+@click.option(
+    "--mesh", multiple=True, metavar="HEADING", help="Only articles with this MeSH heading; may be given again."
+)
 @click.option("--year-from", type=int, metavar="YEAR", help="Published in this year or later.")
 @click.option("--year-until", type=int, metavar="YEAR", help="Published in this year or earlier.")
 @click.option("--include-abstained", is_flag=True, help="Snapshots of unknown scale, too.")
@@ -76,7 +78,6 @@ def export(harvest: Path, dest: Path, at_x: float | None, confidence: float | No
     from harvester.errors import UsageError
     from harvester.export.dataset import export_dataset
     from harvester.export.request import ExportRequest
-    from harvester.pipeline.harvest_folder import require_harvest
     from harvester.progress import Progress
 
     if at_x is not None:
@@ -90,7 +91,6 @@ def export(harvest: Path, dest: Path, at_x: float | None, confidence: float | No
             raise UsageError("--confidence says how sure --tolerance has to be; give --tolerance too.")
         options["confidence"] = confidence
     request = ExportRequest(**options)
-    require_harvest(harvest)
     with Catalog.open(harvest) as catalog, Progress("snapshots", total=catalog.funnel().snapshots) as progress:
         reader = _figure_reader(catalog, harvest) if request.format == "coco" else None
         summary = export_dataset(catalog, dest, request, read_figures=reader, tick=progress.advance)
@@ -98,10 +98,10 @@ def export(harvest: Path, dest: Path, at_x: float | None, confidence: float | No
 
 
 def _figure_reader(catalog: Catalog, root: Path) -> FigureReader:
-    from harvester.pipeline.read import ArticleJob, iter_article_figures
+    from harvester.pipeline.read import ArticleJob, read_figures
     from harvester.settings import AnnotateSettings
 
     def read(article_id: str) -> Iterator[Figure]:
-        return iter_article_figures(ArticleJob(root, catalog.article_files(article_id, root), AnnotateSettings()))
+        return read_figures(ArticleJob(root, catalog.article_files(article_id, root), AnnotateSettings()))
 
     return read

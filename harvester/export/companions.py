@@ -65,7 +65,7 @@ def datasette_metadata() -> dict[str, Any]:
     meanings = {name: meaning for name, (_, meaning) in COLUMNS.items() if name not in _ONLY_IN_SETS}
     return {
         "title": "H&E snapshots with their pixel size",
-        "description": "Cropped from figures of open-access articles; each row names the licence and the source of its image.",
+        "description": "Cropped from figures of articles; each row names the licence and the source of its image.",
         "license": "per image: licence_code, licence_url",
         "databases": {
             "catalog": {

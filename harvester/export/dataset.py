@@ -241,7 +241,11 @@ def _count_unseen(tally: Tally, row: Row, request: ExportRequest) -> None:
     """Count a snapshot whose image is not read: whole, or the tiles its size gives."""
     at, x = request.at_mpp_um, row["magnification_x"]
     shrink = 1.0 if at is None else row["mpp_um"] / at
-    tiles = [int(row[side] * shrink + 1e-9) // request.tile_px for side in ("width_px", "height_px")] if request.tile_px else []
+    tiles = (
+        [int(row[side] * shrink + 1e-9) // request.tile_px for side in ("width_px", "height_px")]
+        if request.tile_px
+        else []
+    )
     n_images = tiles[0] * tiles[1] if tiles else 1
     tally.add(row, split_of(split_key(row)), x and x * shrink, n_images)
 

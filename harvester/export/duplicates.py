@@ -68,7 +68,7 @@ class PictureHashes:
         self._pack()
         if not self.sha64:
             return np.zeros(0, np.uint8)
-        sha64, phash, rank = map(np.concatenate, (self.sha64, self.phash, self.rank))
+        sha64, phash, rank = np.concatenate(self.sha64), np.concatenate(self.phash), np.concatenate(self.rank)
         hashes, of_picture = np.unique(phash, return_inverse=True)
         near = _neighbours(hashes)
         verdict = np.zeros(len(phash), np.uint8)

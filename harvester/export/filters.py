@@ -154,4 +154,3 @@ class RowFilter:
             if min(row["width_px"], row["height_px"]) * shrink < asked.tile_px - 1e-6:
                 return "too_small"
         return None
-

@@ -29,7 +29,10 @@ def known_marks(catalog: Catalog) -> Marks:
         marks = []
         for bar in catalog.rows(_QUERY, panel_id=row["panel_id"]):
             x0, y0 = max(0, bar["x0_px"] - row["x0_px"]), max(0, bar["y0_px"] - row["y0_px"])
-            x1, y1 = min(row["width_px"], bar["x1_px"] - row["x0_px"]), min(row["height_px"], bar["y1_px"] - row["y0_px"])
+            x1, y1 = (
+                min(row["width_px"], bar["x1_px"] - row["x0_px"]),
+                min(row["height_px"], bar["y1_px"] - row["y0_px"]),
+            )
             if x0 < x1 and y0 < y1:
                 box = BoxPx(x0, y0, x1, y1)
                 marks.append(box.grown(LABEL_ROOM_PX, width_px=row["width_px"], height_px=row["height_px"]))

@@ -18,14 +18,14 @@ Mask = NDArray[np.bool_]
 MARGIN_PX = 3
 """Kept clear round a mark: the blur of its edge belongs to neither."""
 MANY_MARKS = 60
-"""A picture with more patches of one kind is full of such tissue (black nuclei, white fat), not covered with letters."""
+"""A picture with more patches of one kind is full of such tissue (black nuclei, white fat), not of letters."""
 _LEAST_PATCH_PX = 12
 _STEP = 90.0
 """Mean grey levels between a patch and the ring round it."""
 
 
 def find_overlay(pixels: RgbImage) -> list[BoxPx]:
-    """Return boxes of what seems drawn over a picture (H, W, 3) uint8, each with its margin, in the picture's pixels."""
+    """Return boxes of what seems drawn over a picture (H, W, 3) uint8, with their margin, in its pixels."""
     height, width = pixels.shape[:2]
     lowest, highest = pixels.min(axis=2), pixels.max(axis=2)
     chroma = highest - lowest
@@ -38,7 +38,9 @@ def find_overlay(pixels: RgbImage) -> list[BoxPx]:
     found: list[BoxPx] = []
     for ink, is_pure_colour in zip(inks, (False, False, True), strict=True):
         boxes = [
-            box for box, patch in _patches(ink, max(width, height)) if is_pure_colour or _stands_out(grey, ink, box, patch)
+            box
+            for box, patch in _patches(ink, max(width, height))
+            if is_pure_colour or _stands_out(grey, ink, box, patch)
         ]
         if len(boxes) <= MANY_MARKS:
             found += boxes

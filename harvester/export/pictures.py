@@ -112,8 +112,8 @@ def _scaled_labels(row: Mapping[str, Any], factor: float) -> dict[str, Any]:
 def shrink(pixels: RgbImage, factor: float) -> tuple[RgbImage, float]:
     """Return a picture whose pixels are `factor` (1 or more) as large, and the factor.
 
-    The new grid is exact: output pixel (i, j) stands for the square of `factor` input pixels at (i, j) * factor, weighted
-    with a Lanczos window of that width; a rest narrower than a pixel at the right and lower edge is cut off.
+    The new grid is exact: output pixel (i, j) stands for the square of `factor` input pixels at (i, j) * factor,
+    weighted with a Lanczos window of that width; a rest narrower than a pixel at the right and lower edge is cut off.
     """
     if factor == 1.0:
         return pixels, 1.0

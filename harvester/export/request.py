@@ -102,7 +102,9 @@ class ExportRequest:
         _known("--verdict", self.verdicts, VERDICTS)
         changes_pixels = self.at_mpp_um is not None or self.tile_px is not None or self.no_overlay
         if self.format == "coco" and changes_pixels:
-            raise UsageError("--format coco holds whole figures: leave out --at, --magnification, --tile and --no-overlay.")
+            raise UsageError(
+                "--format coco holds whole figures: leave out --at, --magnification, --tile and --no-overlay."
+            )
         if self.include_abstained and (self.at_mpp_um is not None or self.tolerance is not None):
             raise UsageError("--at and --tolerance need a known pixel size: leave out --include-abstained.")
 

@@ -55,11 +55,9 @@ class Selection:
             FetchError: after the last row, when the catalog is no longer the one that was looked at.
         """
         seen = hashlib.sha256()
-        n_rows = 0
-        for row in catalog.snapshots():
+        for position, row in enumerate(catalog.snapshots()):
             seen.update(_bytes_of(row))
-            n_rows += 1
-            goes = n_rows <= len(self.decisions) and self.decisions[n_rows - 1] == _GOES
+            goes = position < len(self.decisions) and self.decisions[position] == _GOES
             yield row if goes else None
         if seen.hexdigest() != self.digest:
             raise FetchError("The catalog changed while it was exported.")

@@ -15,8 +15,8 @@ Z90, Z99 = 1.6448536269514722, 2.5758293035489004
 class ScaleSpread:
     """The distribution of log(true pixel size / label) as a straight line through the ends of the intervals.
 
-    In between the ends of the 90 % interval it is a normal of that width, which need not be centred on the label; beyond
-    them it runs through the ends of the 99 % interval, so that heavier or lighter tails are kept.
+    In between the ends of the 90 % interval it is a normal of that width, which need not be centred on the label;
+    beyond them it runs through the ends of the 99 % interval, so that heavier or lighter tails are kept.
 
     Attributes:
         knots: Natural logarithms of end / label, rising: those of the 99, 90, 90 and 99 % interval.

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from harvester.export.spread import spread_of
 from harvester.export.splits import band_of
+from harvester.export.spread import spread_of
 
 TOLERANCES = (0.05, 0.10, 0.15, 0.25, 0.50)
 """Distances of the true pixel size from its label whose expected share is told."""
@@ -27,8 +27,8 @@ class Tally:
         by_split, by_licence, by_source: Images by split, licence code and origin of the pixel size.
         by_band, by_organ: Images by "split/band of magnification" and "split/organ".
         models, sources: How many images have an estimate of a model, come from a source.
-        expected: Images with an interval ("n"), without one though with a value ("sure"), and for each tolerance the sum of
-            the probabilities that the true pixel size is that near.
+        expected: Images with an interval ("n"), without one though with a value ("sure"), and for each tolerance the
+            sum of the probabilities that the true pixel size is that near.
         bars: Images with a scale bar and an answer from the image alone ("n"), and those where both agree.
     """
 
@@ -81,7 +81,8 @@ class Tally:
     def from_json(cls, values: Mapping[str, Any]) -> Tally:
         """Return the tally that `to_json` gave."""
         plain = {"n_images", "n_snapshots", "expected"}
-        return cls(**{name: value if name in plain else Counter(value) for name, value in values.items()})
+        read: dict[str, Any] = {name: value if name in plain else Counter(value) for name, value in values.items()}
+        return cls(**read)
 
 
 def ordered(counts: Mapping[str, int]) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """The folder a data set is built in: beside its place, under another name, until it is whole.
 
-Work is done in blocks. When a block ends, everything is flushed and `UNFINISHED` notes how far it went and how long each
-growing file was; a run that finds such a folder for the same catalog and request cuts the files back to that and goes
-on from there, so that an interrupted export gives the same bytes as an undisturbed one.
+Work is done in blocks. When a block ends, everything is flushed and `UNFINISHED` notes how far it went and how long
+each growing file was; a run that finds such a folder for the same catalog and request cuts the files back to that and
+goes on from there, so that an interrupted export gives the same bytes as an undisturbed one.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ class Workplace:
         self.append(SUMS_NAME, f"{sha256}  {name}\n")
 
     def hash_file(self, name: str) -> None:
-        """Note the sum of a file that was written by another hand."""
+        """Note the sum of a file that grew, or was written by another hand."""
+        if name in self._open:
+            self._open[name].flush()
         with (self.folder / name).open("rb") as file:
             self.note_sum(name, hashlib.file_digest(file, "sha256").hexdigest())
 

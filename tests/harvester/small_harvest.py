@@ -117,7 +117,7 @@ def make_result(
     chart = PanelRow(f"{figure_id}/p9", figure_id, None, caption, BoxPx(0, 50, 20, 70), None, 20, 20, "chart", 0.8)
     snapshots = [
         SnapshotRow(
-            f"{figure_id}/{letter}/s1", f"{figure_id}/{letter}", BoxPx(0, 0, 24, 24), he_score, 0.7, path, sha, "0" * 16
+            f"{figure_id}/{letter}/s1", f"{figure_id}/{letter}", BoxPx(0, 0, 24, 24), he_score, 0.7, path, sha, sha[:16]
         )
         for letter, (path, sha) in zip(letters, pictures, strict=True)
     ]

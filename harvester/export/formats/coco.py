@@ -1,7 +1,7 @@
 """COCO: whole figures with a box for every panel and every H&E region, a file of boxes a split.
 
-Figures are read again from the article's files, as the harvest keeps only the regions. Every panel and every region of a
-figure is there, those that the filters left out too: a detector would learn the missing ones as background.
+Figures are read again from the article's files, as the harvest keeps only the regions. Every panel and every region of
+a figure is there, those that the filters left out too: a detector would learn the missing ones as background.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from harvester.export.pictures import encode
 from harvester.export.splits import SPLITS
 from harvester.records import PANEL_KINDS
 
-CATEGORIES: tuple[tuple[str, str], ...] = (("he_region", "region"), *((f"panel_{kind}", "panel") for kind in PANEL_KINDS))
+CATEGORIES: tuple[tuple[str, str], ...] = (
+    ("he_region", "region"),
+    *((f"panel_{kind}", "panel") for kind in PANEL_KINDS),
+)
 """(name, supercategory); ids count from 1."""
 CHANGES = "figure read from the article's files; pixels unchanged; boxes added beside it"
 
@@ -74,7 +77,9 @@ class CocoWriter(Writer):
                 "passed_the_filters": record is not None,
             }
             self._line(split, "annotations", box | ({key: record[key] for key in _LABELS} if record else {}))
-        self._list({**first, "caption": picture.caption, "panel_label": "", "changes": CHANGES}, f"images/{split}/{name}")
+        self._list(
+            {**first, "caption": picture.caption, "panel_label": "", "changes": CHANGES}, f"images/{split}/{name}"
+        )
 
     def _line(self, split: str, what: str, value: Mapping[str, Any]) -> None:
         self.workplace.append(f"annotations/{split}.{what}.part", json.dumps(value) + "\n")

@@ -1,8 +1,8 @@
 """QuPath: an OME-TIFF with its pixel size for each image, boxes as GeoJSON beside it, and a project that lists them.
 
 The project names its images below an address that exists nowhere; QuPath finds them at the same place relative to the
-project file (its UriUpdater), so that the folder can be moved and tells nobody where it was made. A project has no place
-for boxes but Java's own serialised objects, so they come as GeoJSON with a script that reads them in.
+project file (its UriUpdater), so that the folder can be moved and tells nobody where it was made. A project has no
+place for boxes but Java's own serialised objects, so they come as GeoJSON with a script that reads them in.
 
 Sources: the OME model (2016-06) for TIFF; RFC 7946 and QuPath's manual, "Exporting annotations", for GeoJSON; QuPath's
 `DefaultProject` for the fields of a project.

@@ -15,8 +15,9 @@ from sqlalchemy import create_engine, text
 
 from harvester.catalog import Catalog
 from harvester.errors import UsageError
-from harvester.export import ExportRequest, export_dataset
-from harvester.export.columns import COLUMNS, image_name
+from harvester.export.columns import COLUMNS, image_stem
+from harvester.export.dataset import export_dataset
+from harvester.export.request import ExportRequest
 from harvester.export.splits import split_of
 from harvester.records import Article
 from tests.harvester.small_harvest import (
@@ -88,8 +89,8 @@ class TestWhatIsWritten:
                 assert (row["licence_code"], row["citation"]) == (original["licence_code"], original["citation"])
                 seen.add(row["snapshot_id"])
         assert seen == set(by_id)
-        assert (summary.n_seen, summary.n_rows, summary.left_out.total()) == (40, 40, 0)
-        assert summary.by_split.total() == 40
+        assert (summary.n_seen, summary.tally.n_images, summary.tally.left_out.total()) == (40, 40, 0)
+        assert summary.tally.by_split.total() == 40
 
     @pytest.mark.slow
     def test_torchvision_opens_a_split(self, catalog, dest):
@@ -280,8 +281,8 @@ class TestPictures:
 
         summary = export_dataset(catalog, dest, ExportRequest("csv"))
 
-        assert dict(summary.left_out) == {"image_missing": 1, "image_damaged": 1}
-        assert summary.n_rows == 1
+        assert dict(summary.tally.left_out) == {"image_missing": 1, "image_damaged": 1}
+        assert summary.tally.n_images == 1
 
     def test_a_row_that_points_outside_the_harvest_takes_nothing_along(self, catalog, dest):
         add_article(catalog, 1, n=2)
@@ -296,7 +297,7 @@ class TestPictures:
 
         summary = export_dataset(catalog, dest, ExportRequest("csv"))
 
-        assert dict(summary.left_out) == {"image_damaged": 1}
+        assert dict(summary.tally.left_out) == {"image_damaged": 1}
 
     def test_the_same_pixels_leave_once(self, catalog, dest):
         picture = store_png(catalog.root, png_with())
@@ -307,11 +308,13 @@ class TestPictures:
 
         summary = export_dataset(catalog, dest, ExportRequest("imagefolder"))
 
-        assert (summary.n_rows, dict(summary.left_out)) == (1, {"duplicate": 1})
+        assert (summary.tally.n_images, dict(summary.tally.left_out)) == (1, {"duplicate_across": 1})
 
     @pytest.mark.parametrize("snapshot_id", ["../../evil", "a/b c", "x" * 300, "a/.hidden", "CON/\n"])
     def test_an_odd_id_gets_a_safe_file_name(self, snapshot_id):
-        assert image_name(snapshot_id, "ab" * 32) == "ab" * 32 + ".png"
+        expected = hashlib.sha256(snapshot_id.encode()).hexdigest()
+
+        assert image_stem({"snapshot_id": snapshot_id, "tile": ""}) == expected
 
 
 class TestWhereItGoes:
@@ -321,10 +324,11 @@ class TestWhereItGoes:
 
         summary = export_dataset(catalog, dest, ExportRequest("csv", dry_run=True))
 
-        assert (summary.n_rows, dict(summary.left_out)) == (6, {"abstained": 2})
+        assert (summary.tally.n_images, dict(summary.tally.left_out)) == (6, {"abstained": 2})
         assert not dest.parent.exists()
         lines = summary.text().splitlines()
         assert lines[0].split() == ["snapshots", "in", "the", "catalog", "8"]
+        assert lines[1].split()[:6] == ["left", "out:", "abstained", "-2", "6", "left;"]
         assert any(line.startswith("snapshots would be exported") for line in lines)
 
     def test_every_snapshot_ticks(self, catalog, dest):
@@ -375,10 +379,14 @@ class TestWhereItGoes:
         def fail(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("harvester.export.dataset._write_about", fail)
+        monkeypatch.setattr("harvester.export.dataset.write_about", fail)
         with pytest.raises(OSError, match="No space left"):
             export_dataset(catalog, dest, ExportRequest("csv"))
 
+        assert bytes_of(dest) == before
+        assert {path.name for path in dest.parent.iterdir()} == {dest.name, f".{dest.name}.unfinished"}
+        monkeypatch.undo()
+        export_dataset(catalog, dest, ExportRequest("csv"))
         assert bytes_of(dest) == before
         assert list(dest.parent.iterdir()) == [dest]
 
@@ -397,6 +405,10 @@ class TestWhereItGoes:
         with pytest.raises(OSError, match="Permission denied"):
             export_dataset(catalog, dest, ExportRequest("csv"))
 
+        assert bytes_of(dest) == before
+        assert {path.name for path in dest.parent.iterdir()} == {dest.name, f".{dest.name}.unfinished"}
+        monkeypatch.undo()
+        export_dataset(catalog, dest, ExportRequest("csv"))
         assert bytes_of(dest) == before
         assert list(dest.parent.iterdir()) == [dest]
 
@@ -432,7 +444,7 @@ class TestWhereItGoes:
         with pytest.raises(UsageError, match=r"None of 2 snapshots is left to export; 2 because no licence is stated"):
             export_dataset(catalog, dest, ExportRequest("csv"))
 
-        assert list(dest.parent.iterdir()) == []
+        assert not dest.parent.exists()
 
     def test_retracted_articles_and_figures_with_permission_notes_stay_behind(self, catalog, dest):
         add_article(catalog, 1)
@@ -442,5 +454,5 @@ class TestWhereItGoes:
 
         summary = export_dataset(catalog, dest, ExportRequest("csv"))
 
-        assert dict(summary.left_out) == {"retracted": 2, "rights": 2}
-        assert summary.n_rows == 2
+        assert dict(summary.tally.left_out) == {"retracted": 2, "rights": 2}
+        assert summary.tally.n_images == 2
