@@ -97,6 +97,7 @@ def score_subject(figure: TrueFigure, n: Counter[str], errors: list[str]) -> Non
                         errors.append(f"{where}: {kind} {given!r}, truth {true}")
                 if None not in true:
                     n[f"{kind} demanded"] += 1
+                    n[f"{kind} tried"] += given is not None
                     n[f"{kind} answered"] += right
                     if given is None:
                         errors.append(f"{where}: {kind} missed, truth {true}")
@@ -135,6 +136,8 @@ def main() -> None:
         for kind in ("organ", "species", "diagnosis"):
             precision = wilson(n[f"{kind} right"], n[f"{kind} given"])
             print(f"| {kind} | {precision} | {wilson(n[f'{kind} answered'], n[f'{kind} demanded'])} |")
+        tried = wilson(n["organ answered"], n["organ tried"])
+        print(f"| organ, only panels that show one | {tried} | {wilson(n['organ answered'], n['organ demanded'])} |")
         print("\n| of those found | share |\n|---|---|")
         print(f"| magnification of the right panel | {wilson(n['magnification panel'], n['magnification found'])} |")
         print(f"| length of the right panel | {wilson(n['length panel'], n['length found'])} |")
