@@ -17,6 +17,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 
+from hagnifinder.density import ScaleDensity
+from hagnifinder.efficientnet import VARIANTS
 from hagnifinder.errors import ModelError
 from hagnifinder.model import Hagnifinder
 from hagnifinder.shipped import CARD_KEY, read_card
@@ -26,12 +28,21 @@ from hagnifinder.shipped import CARD_KEY, read_card
 class LoadedModel:
     """A network with what is known about it."""
 
-    network: Hagnifinder
+    network: Hagnifinder | ScaleDensity
     card: dict[str, Any]
     weights_sha256: str
 
 
-def save_weights(path: Path, network: Hagnifinder, card: Mapping[str, Any]) -> str:
+def build_network(backbone: str) -> Hagnifinder | ScaleDensity:
+    """A ResNet carries the paper's head, an EfficientNet-Lite a density.
+
+    Raises:
+        ValueError: when there is no such backbone.
+    """
+    return ScaleDensity(backbone) if backbone in VARIANTS else Hagnifinder(backbone)
+
+
+def save_weights(path: Path, network: Hagnifinder | ScaleDensity, card: Mapping[str, Any]) -> str:
     """Write weights as half-precision safetensors with the card inside and as `<stem>.json` beside them.
 
     Returns:
@@ -62,7 +73,7 @@ def load_weights(path: Path) -> LoadedModel:
     try:
         with safe_open(str(path), framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
-        network = Hagnifinder(described.card["backbone"])
+        network = build_network(described.card["backbone"])
         network.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in tensors.items()})
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise ModelError(f"{path} is not a Hagnifinder model of this version.") from error

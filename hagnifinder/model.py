@@ -7,11 +7,13 @@ first two linear layers stands no activation, as there.
 from __future__ import annotations
 
 import itertools
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torchvision import models
+
+from hagnifinder.preprocess import MEAN, STD
 
 TARGET_VARIANCE = 2.2
 """Variance the module gives its input, from the paper."""
@@ -54,6 +56,9 @@ class AdaptiveScaling(nn.Module):
 class Hagnifinder(nn.Module):
     """Regress log2(mpp_um) (or the magnification itself, see the card's `target`) from normalised windows."""
 
+    MEAN = MEAN
+    STD = STD
+
     def __init__(self, backbone: str = "resnet18") -> None:
         super().__init__()
         builders = {"resnet18": models.resnet18, "resnet50": models.resnet50}
@@ -79,13 +84,16 @@ class Hagnifinder(nn.Module):
         return cast(Tensor, self.fc3(torch.tanh(self.scaling(self.pre_activation(x))))).squeeze(1)
 
 
+Network = TypeVar("Network", bound=nn.Module)
+
+
 @torch.no_grad()
-def fold_batch_norm(model: Hagnifinder) -> Hagnifinder:
+def fold_batch_norm(model: Network) -> Network:
     """Merge every batch normalisation of the features into the convolution before it; for prediction only."""
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 
     model.eval()
-    for parent in list(model.features.modules()):
+    for parent in list(cast(nn.Module, model.features).modules()):
         names = [name for name, _ in parent.named_children()]
         for first, second in itertools.pairwise(names):
             conv = getattr(parent, first)

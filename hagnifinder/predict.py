@@ -7,8 +7,9 @@ estimate = predictor.predict(read_rgb("figure.png"))
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import cv2
@@ -17,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 
 from hagnifinder.checkpoint import load_weights
+from hagnifinder.density import ScaleDensity, centre_and_spread, pool
 from hagnifinder.errors import ModelError
 from hagnifinder.model import Hagnifinder, fold_batch_norm
-from hagnifinder.preprocess import MIN_DETAIL, RgbImage, cut_windows, detail, normalise, tissue_share
+from hagnifinder.preprocess import MIN_DETAIL, WINDOW_PX, RgbImage, cut_windows, detail, normalise, tissue_share
 from hagnifinder.scale import magnification_x_of, round_significant
 from hagnifinder.shipped import resolve
 from hagnifinder.training.losses import TARGETS, Target, decode
@@ -66,21 +68,37 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class RawAnswer:
-    """The network's answers for one picture before any judgement: log2 of µm per pixel, shrinking undone."""
+    """What the network says of one picture before any judgement; log2 of µm per pixel, shrinking undone.
 
-    log2_mpp: tuple[float, ...]
+    Attributes:
+        n_windows: windows looked at; 0 when there is nothing to look at, and then the other numbers mean nothing.
+        centre: best guess.
+        spread: how far the windows, or the density, stray from it.
+        refusal: why the picture should not be judged; empty when it may be.
+    """
+
+    n_windows: int
+    centre: float
+    spread: float
     refusal: Reason
 
-    @property
-    def centre(self) -> float:
-        """Median over the windows."""
-        return float(np.median(self.log2_mpp))
+    @classmethod
+    def of_points(cls, log2_mpp: Sequence[float], refusal: Reason) -> RawAnswer:
+        """From one number a window: their median, and half the distance of the 16th and 84th percentile."""
+        if not log2_mpp:
+            return cls(0, 0.0, 0.0, refusal)
+        low, high = np.percentile(log2_mpp, [16, 84])
+        return cls(len(log2_mpp), float(np.median(log2_mpp)), float(high - low) / 2.0, refusal)
 
-    @property
-    def spread(self) -> float:
-        """Half the distance from the 16th to the 84th percentile of the windows; 0 for one window."""
-        low, high = np.percentile(self.log2_mpp, [16, 84])
-        return float(high - low) / 2.0
+    @classmethod
+    def of_densities(
+        cls, log_densities: NDArray[np.float32], scales: Sequence[float], sharpness: float, refusal: Reason
+    ) -> RawAnswer:
+        """From one density a window."""
+        if not len(log_densities):
+            return cls(0, 0.0, 0.0, refusal)
+        centre, spread = centre_and_spread(pool(log_densities, scales, sharpness))
+        return cls(len(log_densities), centre, spread, refusal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +123,24 @@ class Calibration:
 class Predictor:
     """A loaded model. Answers do not depend on which other pictures are asked about in the same call."""
 
-    def __init__(self, network: Hagnifinder, card: dict[str, Any], weights_sha256: str, device: torch.device) -> None:
+    def __init__(
+        self, network: Hagnifinder | ScaleDensity, card: dict[str, Any], weights_sha256: str, device: torch.device
+    ) -> None:
         self.card = card
         self.name = str(card.get("name", "unnamed"))
         self.version = str(card.get("version", ""))
         self.weights_sha256 = weights_sha256
         self.model_id = f"{self.name}@{weights_sha256[:12]}"
         self.device = device
-        if card.get("target") not in TARGETS:
+        self._is_density = isinstance(network, ScaleDensity)
+        if not self._is_density and card.get("target") not in TARGETS:
             raise ModelError(
                 f"the model {self.name} predicts {card.get('target')!r}, which this version does not know."
             )
-        self._target: Target = card["target"]
+        self._target: Target = card.get("target", "log2_mpp")
+        self._normalise = partial(normalise, mean=network.MEAN, std=network.STD)
+        self._sharpness = float(card.get("sharpness", 1.0))
+        self._window_px = int(card.get("input_px", WINDOW_PX))
         self._scales: tuple[float, ...] = tuple(float(s) for s in card.get("scales", [1.0]))
         try:
             self.calibration = Calibration(**card["calibration"]) if card.get("calibration") else None
@@ -147,40 +171,47 @@ class Predictor:
 
     def answers(self, pictures: Sequence[RgbImage], scales: Sequence[float] | None = None) -> list[RawAnswer]:
         """The network's answers before judgement; `scales` replaces the card's shrunken copies."""
-        used = tuple(scales) if scales is not None else self._scales
-        found: list[RawAnswer] = []
-        for start in range(0, len(pictures), _PICTURES_AT_ONCE):
-            found.extend(self._answer_some(pictures[start : start + _PICTURES_AT_ONCE], used))
-        return found
+        return [self._pooled(*windows) for windows in self.densities(pictures, scales)]
 
-    def _answer_some(self, pictures: Sequence[RgbImage], scales: tuple[float, ...]) -> Iterator[RawAnswer]:
-        windows: list[RgbImage] = []
-        plans: list[tuple[Reason, list[float]]] = []
-        for rgb in pictures:
-            refusal, own = _windows_of(rgb, scales)
-            plans.append((refusal, [scale for scale, _ in own]))
-            windows.extend(window for _, window in own)
-        log2_mpp = iter(self._run(windows))
-        for refusal, of_scale in plans:
-            # A copy shrunk to r of its size has pixels 1/r as large.
-            yield RawAnswer(tuple(float(next(log2_mpp)) + math.log2(scale) for scale in of_scale), refusal)
+    def densities(
+        self, pictures: Sequence[RgbImage], scales: Sequence[float] | None = None
+    ) -> Iterator[tuple[NDArray[np.float32], list[float], Reason]]:
+        """For each picture its windows' outputs, (N, BINS) or (N,), the scale each was shrunk to, and the refusal."""
+        used = tuple(scales) if scales is not None else self._scales
+        for start in range(0, len(pictures), _PICTURES_AT_ONCE):
+            windows: list[RgbImage] = []
+            plans: list[tuple[Reason, list[float]]] = []
+            for rgb in pictures[start : start + _PICTURES_AT_ONCE]:
+                refusal, own = _windows_of(rgb, used, self._window_px)
+                plans.append((refusal, [scale for scale, _ in own]))
+                windows.extend(window for _, window in own)
+            found = self._run(windows)
+            first = 0
+            for refusal, of_window in plans:
+                yield found[first : first + len(of_window)], of_window, refusal
+                first += len(of_window)
+
+    def _pooled(self, found: NDArray[np.float32], scales: list[float], refusal: Reason) -> RawAnswer:
+        if self._is_density:
+            return RawAnswer.of_densities(found, scales, self._sharpness, refusal)
+        # A copy shrunk to r of its size has pixels 1/r as large.
+        points = decode(found, self._target) + np.log2(scales)
+        return RawAnswer.of_points([float(v) for v in points], refusal)
 
     @torch.inference_mode()
-    def _run(self, windows: Sequence[RgbImage]) -> Iterable[float]:
+    def _run(self, windows: Sequence[RgbImage]) -> NDArray[np.float32]:
         answers: list[NDArray[np.float32]] = []
         for start in range(0, len(windows), BATCH):
             part = np.stack(windows[start : start + BATCH])
             batch = np.zeros((BATCH, *part.shape[1:]), dtype=np.uint8)
             batch[: len(part)] = part
-            out = self._network(normalise(torch.from_numpy(batch).to(self.device)))
+            out = self._network(self._normalise(torch.from_numpy(batch).to(self.device)))
             answers.append(out.float().cpu().numpy()[: len(part)])
-        if not answers:
-            return []
-        return [float(v) for v in decode(np.concatenate(answers), self._target)]
+        return np.concatenate(answers) if answers else np.zeros((0,), dtype=np.float32)
 
     def judge(self, raw: RawAnswer) -> Estimate:
         """Turn answers into an estimate: interval from the calibration, and whether to abstain."""
-        n = len(raw.log2_mpp)
+        n = raw.n_windows
         if n == 0:
             return Estimate(None, None, None, None, None, None, True, raw.refusal, 0)
         # An untrained or hostile network must not overflow a float.
@@ -208,7 +239,9 @@ class Predictor:
         )
 
 
-def _windows_of(rgb: RgbImage, scales: tuple[float, ...]) -> tuple[Reason, list[tuple[float, RgbImage]]]:
+def _windows_of(
+    rgb: RgbImage, scales: tuple[float, ...], window_px: int
+) -> tuple[Reason, list[tuple[float, RgbImage]]]:
     """The windows of a picture and of its shrunken copies, each with its scale, and why it should not be judged."""
     if min(rgb.shape[:2]) < MIN_SIDE_PX:
         return "too_small", []
@@ -218,7 +251,7 @@ def _windows_of(rgb: RgbImage, scales: tuple[float, ...]) -> tuple[Reason, list[
         if scale < 1.0 and min(height, width) < _MIN_SHRUNKEN_PX:
             continue
         copy = rgb if scale == 1.0 else cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
-        found.extend((scale, window) for window in cut_windows(copy, MAX_WINDOWS))
+        found.extend((scale, window) for window in cut_windows(copy, MAX_WINDOWS, window_px))
     detailed = [(scale, window) for scale, window in found if detail(window) >= MIN_DETAIL]
     if not detailed:
         return "no_detail", []

@@ -116,18 +116,19 @@ def _starts(length_px: int, window_px: int, most: int) -> list[int]:
     return sorted({round(i * room / max(1, n - 1)) for i in range(n)})
 
 
-def normalise(windows: torch.Tensor) -> torch.Tensor:
+def normalise(windows: torch.Tensor, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD) -> torch.Tensor:
     """Turn uint8 windows into the network's input.
 
     Args:
         windows: (B, S, S, 3) uint8.
+        mean, std: of the network's choice, on a 0 to 1 scale.
 
     Returns:
         (B, 3, S, S) float32 in channels-last memory, each channel less its mean over its deviation.
     """
     import torch
 
-    mean = torch.tensor(MEAN, device=windows.device) * 255.0
-    std = torch.tensor(STD, device=windows.device) * 255.0
+    middle = torch.tensor(mean, device=windows.device) * 255.0
+    spread = torch.tensor(std, device=windows.device) * 255.0
     # (B, S, S, 3) read as (B, 3, S, S) already is channels-last: no copy.
-    return ((windows.float() - mean) / std).permute(0, 3, 1, 2)
+    return ((windows.float() - middle) / spread).permute(0, 3, 1, 2)

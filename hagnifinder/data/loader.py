@@ -22,15 +22,20 @@ from hagnifinder.errors import DataError
 from hagnifinder.images import read_rgb
 from hagnifinder.preprocess import MIN_DETAIL, MIN_TISSUE_SHARE, RgbImage, detail, pad_to_window, tissue_mask
 
-FINEST_UM = 0.225
-COARSEST_UM = 6.5
+FINEST_UM = 0.2
+COARSEST_UM = 7.0
 """Range of pixel sizes that crops are drawn from, log-uniformly."""
+MAX_ENLARGEMENT = 1.7
+"""A publisher's enlargement that is imitated at the most; the geometric scale is the label all the same."""
+ENLARGED_SHARE = 0.2
+BALANCE = 0.4
+"""0: every data set is drawn alike, however few its patients; 1: every patient is."""
 
 _MASK_CELL_PX = 16
 _MIN_SIDE_SHARE = 0.6
 """A source may fill this share of a crop's side; the rest is mirrored, as in prediction."""
 
-_KERNELS = ("area", "bilinear", "lanczos")
+_KERNELS = ("area", "bilinear", "lanczos", "hamming")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class Pyramid:
 
 
 def shrink(pixels: RgbImage, width_px: int, height_px: int, kernel: str) -> RgbImage:
-    """Shrink with an antialiased kernel: "area", "bilinear", "lanczos", or "bicubic" (kept for tests)."""
+    """Shrink with an antialiased kernel: "area", "bilinear", "lanczos", "hamming", or "bicubic" (kept for tests)."""
     if kernel == "area":
         shrunk: RgbImage = cv2.resize(pixels, (width_px, height_px), interpolation=cv2.INTER_AREA)
         return shrunk
@@ -80,8 +85,27 @@ def shrink(pixels: RgbImage, width_px: int, height_px: int, kernel: str) -> RgbI
         "bilinear": Image.Resampling.BILINEAR,
         "lanczos": Image.Resampling.LANCZOS,
         "bicubic": Image.Resampling.BICUBIC,
+        "hamming": Image.Resampling.HAMMING,
     }[kernel]
     return np.asarray(Image.fromarray(pixels).resize((width_px, height_px), resampling))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Crops with what is known of them.
+
+    Attributes:
+        crops: (B, S, S, 3) uint8.
+        log2_mpp: (B,) float32, geometric.
+        log2_enlargement: (B,) float32; 0 where no pixel was invented. Adding it to `log2_mpp` gives the pixel size the
+            crop had before its enlargement, which bounds its detail.
+        sources: (B,) int32, index of the picture it was cut from.
+    """
+
+    crops: RgbImage
+    log2_mpp: NDArray[np.float32]
+    log2_enlargement: NDArray[np.float32]
+    sources: NDArray[np.int32]
 
 
 class CropSampler:
@@ -97,34 +121,41 @@ class CropSampler:
             raise DataError("the training side of the data has no picture with tissue.")
         self.pyramids = list(pyramids)
         self.seed = seed
-        per_group: dict[str, int] = {}
+        # Data sets alike first, then their patients, then a patient's pictures; all of it softened, so that one lone
+        # picture is not shown thousands of times.
+        pictures: dict[str, int] = {}
+        datasets: dict[str, set[str]] = {}
         for pyramid in self.pyramids:
-            per_group[pyramid.group] = per_group.get(pyramid.group, 0) + 1
-        # Between "every picture alike" and "every patient alike"; large pictures hold more to see.
+            pictures[pyramid.group] = pictures.get(pyramid.group, 0) + 1
+            datasets.setdefault(pyramid.dataset, set()).add(pyramid.group)
         self._weights = np.array(
-            [min(4.0, (p.levels[0].size / 3e6) ** 0.5) / per_group[p.group] ** 0.5 for p in self.pyramids]
+            [
+                min(4.0, (p.levels[0].size / 3e6) ** 0.25)
+                / (pictures[p.group] * len(datasets[p.dataset]) ** (1.0 - BALANCE))
+                for p in self.pyramids
+            ]
         )
-        finest = max(FINEST_UM, min(p.mpp_um for p in self.pyramids))
-        self._range = (math.log2(finest), math.log2(COARSEST_UM))
+        self._range = (math.log2(FINEST_UM), math.log2(COARSEST_UM))
 
-    def batch(self, number: int, size: int, side_px: int) -> tuple[RgbImage, NDArray[np.float32]]:
-        """Draw batch `number`, the same one on every call.
-
-        Returns:
-            (size, side_px, side_px, 3) uint8 crops and (size,) float32 log2 of their µm per pixel.
-        """
+    def batch(self, number: int, size: int, side_px: int) -> Batch:
+        """Draw batch `number`, the same one on every call."""
         rng = np.random.default_rng([self.seed, number])
         low, high = self._range
         # One draw from each of `size` equal steps of the range: log-uniform in every single batch.
         targets = low + (high - low) * (rng.permutation(size) + rng.random(size)) / size
         crops = np.empty((size, side_px, side_px, 3), dtype=np.uint8)
         labels = np.empty(size, dtype=np.float32)
+        enlargements = np.empty(size, dtype=np.float32)
+        sources = np.empty(size, dtype=np.int32)
         for i, wanted in enumerate(targets):
-            crops[i], labels[i] = self._draw(float(2.0**wanted), side_px, rng)
-        return crops, labels
+            crops[i], labels[i], enlargements[i], sources[i] = self._draw(float(2.0**wanted), side_px, rng)
+        return Batch(crops, labels, enlargements, sources)
 
-    def _draw(self, wanted_um: float, side_px: int, rng: np.random.Generator) -> tuple[RgbImage, float]:
-        reach = np.array([p.reach_um(side_px) for p in self.pyramids])
+    def _draw(self, wanted_um: float, side_px: int, rng: np.random.Generator) -> tuple[RgbImage, float, float, int]:
+        enlargement = float(rng.uniform(1.0, MAX_ENLARGEMENT)) if rng.random() < ENLARGED_SHARE else 1.0
+        wanted_um *= enlargement
+        small_px = side_px if enlargement == 1.0 else max(1, round(side_px / enlargement))
+        reach = np.array([p.reach_um(small_px) for p in self.pyramids])
         fits = (reach[:, 0] <= wanted_um) & (wanted_um <= reach[:, 1])
         if not fits.any():
             # Small sets leave gaps in the range: take the picture that comes nearest, at the scale it can show.
@@ -132,15 +163,18 @@ class CropSampler:
             nearest = int(away.argmin())
             wanted_um = float(np.clip(wanted_um, reach[nearest, 0], max(reach[nearest, 0], reach[nearest, 1])))
             fits[nearest] = True
-        # At its own scale a picture has detail that shrinking cannot give back: a little more often.
         weights = np.where(fits, self._weights, 0.0)
-        pyramid = self.pyramids[int(rng.choice(len(weights), p=weights / weights.sum()))]
+        source = int(rng.choice(len(weights), p=weights / weights.sum()))
+        pyramid = self.pyramids[source]
         for _ in range(12):
-            crop, mpp_um, share = self._cut(pyramid, wanted_um, side_px, rng)
+            crop, mpp_um, share = self._cut(pyramid, wanted_um, small_px, rng)
             # Stained glass with a printed grid on it passes for tissue by colour, not by detail.
             if share >= MIN_TISSUE_SHARE and detail(crop) >= MIN_DETAIL:
                 break
-        return augment(crop, rng), math.log2(mpp_um)
+        if small_px != side_px:
+            kernel = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)[int(rng.integers(3))]
+            crop = np.asarray(cv2.resize(crop, (side_px, side_px), interpolation=kernel), dtype=np.uint8)
+        return augment(crop, rng), math.log2(mpp_um * small_px / side_px), math.log2(side_px / small_px), source
 
     def _cut(
         self, pyramid: Pyramid, wanted_um: float, side_px: int, rng: np.random.Generator

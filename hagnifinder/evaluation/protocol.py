@@ -146,7 +146,7 @@ def _error(answer: RawAnswer, picture: Picture) -> float:
 
 
 def _answered(answers: Sequence[RawAnswer], pictures: Sequence[Picture]) -> list[tuple[RawAnswer, Picture]]:
-    return [(a, p) for a, p in zip(answers, pictures, strict=True) if a.log2_mpp]
+    return [(a, p) for a, p in zip(answers, pictures, strict=True) if a.n_windows]
 
 
 def _mean_over_groups(values: Sequence[float], groups: Sequence[str]) -> float:

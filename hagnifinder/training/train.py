@@ -135,10 +135,10 @@ def _step(
     phase = config.phase_at(step)
     for group in optimiser.param_groups:
         group["lr"] = learning_rate(config, step)
-    crops, log2_mpp = sampler.batch(step, phase.batch, phase.side_px)
+    batch = sampler.batch(step, phase.batch, phase.side_px)
     network.train()
-    answers = network(normalise(torch.from_numpy(crops)))
-    truth = torch.from_numpy(encode(log2_mpp, config.target))
+    answers = network(normalise(torch.from_numpy(batch.crops)))
+    truth = torch.from_numpy(encode(batch.log2_mpp, config.target))
     loss = huber(answers, truth)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -154,8 +154,8 @@ def _mean_factor(network: Hagnifinder, sampler: CropSampler, config: TrainConfig
     phase = config.round1[-1]
     factors = []
     for i in range(config.factor_batches):
-        crops, _ = sampler.batch(10_000_000 + i, phase.batch, phase.side_px)
-        x = network.pre_activation(normalise(torch.from_numpy(crops)))
+        batch = sampler.batch(10_000_000 + i, phase.batch, phase.side_px)
+        x = network.pre_activation(normalise(torch.from_numpy(batch.crops)))
         factors.append(float(network.scaling.batch_factor(x)))
     return sum(factors) / len(factors)
 

