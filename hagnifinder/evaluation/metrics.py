@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hagnifinder.predict import Estimate
 from hagnifinder.scale import band_of, log2_error
@@ -102,6 +103,16 @@ def group_quantile(values: Sequence[float], groups: Sequence[str], share: float)
         if held >= needed - 1e-9:
             return value
     return max(values)
+
+
+def weighted_quantile(
+    values: Sequence[float] | NDArray[np.float64], weights: NDArray[np.float64], share: float
+) -> float:
+    """The smallest of (N,) values such that it and those below hold `share` of the (N,) weights."""
+    numbers = np.asarray(values, dtype=np.float64)
+    order = np.argsort(numbers, kind="stable")
+    held = np.cumsum(weights[order])
+    return float(numbers[order][min(len(order) - 1, int(np.searchsorted(held, share * held[-1] - 1e-12)))])
 
 
 def _round(value: float | np.floating[Any]) -> float:

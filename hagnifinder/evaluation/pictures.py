@@ -12,13 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from hagnifinder.data.augment import recompress
-from hagnifinder.data.loader import COARSEST_UM, shrink
+from hagnifinder.data.loader import shrink
 from hagnifinder.data.slides import SlideImage
 from hagnifinder.images import read_rgb
 from hagnifinder.preprocess import MIN_DETAIL, MIN_TISSUE_SHARE, RgbImage, detail, tissue_share
 
 SIDE_PX = 384
 MIN_SIDE_PX = 128
+COARSEST_UM = 6.5
+"""No picture is made coarser than this."""
 KERNELS = ("area", "lanczos", "bicubic")
 """The last one is never used in training."""
 

@@ -14,7 +14,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,11 @@ from torch import Tensor
 from hagnifinder.checkpoint import load_training_state, save_training_state, save_weights
 from hagnifinder.data.loader import Batch, CropSampler, Pyramid
 from hagnifinder.data.slides import SlideImage
+from hagnifinder.data.splits import transfer_folds
 from hagnifinder.density import DensityHead, ScaleDensity, density_loss
 from hagnifinder.errors import DataError, ModelError
+from hagnifinder.evaluation.metrics import Row
+from hagnifinder.evaluation.transfer import finish_transfer
 from hagnifinder.preprocess import normalise
 
 log = logging.getLogger(__name__)
@@ -64,6 +67,8 @@ class DensityConfig:
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return plain
 
+
+DENSITY_RECIPES = {"small": DensityConfig()}
 
 BLOCK = 512
 _SAVE_EVERY_S = 120.0
@@ -142,12 +147,37 @@ def train_density(
     return path
 
 
+def train_and_measure(
+    config: DensityConfig, images: Sequence[SlideImage], out: Path, *, steps: int | None = None, resume: bool = False
+) -> tuple[Path, list[Row] | None]:
+    """Train one network a fold of data sets without them, one on everything, and calibrate the last by the others.
+
+    Returns:
+        The weights file, and its results; None when `steps` stopped the rounds before their end.
+
+    Raises:
+        DataError, ModelError: see `train_density` and `ask_strangers`; fewer than two folds of data sets.
+    """
+    folds = transfer_folds(image.dataset for image in images if image.scale_quality != "C")
+    if len(folds) < 2:
+        raise DataError("the pictures come from too few data sets to leave any out; name more in the catalog.")
+    fold_files = [
+        train_density(replace(config, left_out=fold), images, out / f"fold-{i}", steps=steps, resume=resume)
+        for i, fold in enumerate(folds, start=1)
+    ]
+    weights = train_density(config, images, out, steps=steps, resume=resume)
+    if steps is not None and steps < config.steps:
+        return weights, None
+    return weights, finish_transfer(weights, fold_files, images, sorted(SUSPECT_DATASETS))
+
+
 def density_card(config: DensityConfig, step: int, training: Sequence[SlideImage]) -> dict[str, Any]:
     """What can be said of weights before anything was measured."""
     return {
         "name": config.name,
         "version": "1",
         "backbone": config.backbone,
+        "hidden": config.hidden,
         "target": "log2_mpp_density",
         "input_px": config.side_px,
         "steps_done": step,

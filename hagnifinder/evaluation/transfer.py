@@ -1,0 +1,189 @@
+"""How a model does on data sets it never saw, and what interval follows from that.
+
+Several networks of one recipe are trained, each without some data sets; together they answer for every data set as
+strangers. Interval, sharpness and the shrunken copies of the network trained on everything are fitted to these
+answers: it is meant for figures of laboratories nobody trained on.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hagnifinder.checkpoint import load_weights, save_weights
+from hagnifinder.data.slides import SlideImage
+from hagnifinder.density import BINS, GRID, pool
+from hagnifinder.errors import DataError
+from hagnifinder.evaluation.metrics import Row, Scored, summarise, table, weighted_quantile
+from hagnifinder.evaluation.pictures import Picture, pictures_of
+from hagnifinder.evaluation.protocol import COARSEST_UM, FINEST_UM
+from hagnifinder.predict import Calibration, Predictor, RawAnswer, Reason
+
+SCALES = (1.0, 0.71, 0.5)
+SCALE_CHOICES: tuple[tuple[float, ...], ...] = ((1.0,), (1.0, 0.71), (1.0, 0.71, 0.5))
+SHARPNESS_CHOICES = (0.7, 1.0, 1.4, 2.0, 2.8)
+FLOOR_LOG2 = 0.1
+ANSWERED_SHARE = 0.93
+"""Share of held-out H&E pictures whose spread is small enough to be answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """One picture, and what a network that never saw its data set says of the windows of all its copies."""
+
+    picture: Picture
+    log_densities: NDArray[np.float32]
+    scales: tuple[float, ...]
+    refusal: Reason
+
+    def answer(self, scales: Sequence[float], sharpness: float) -> RawAnswer:
+        """The pooled answer of some of the copies."""
+        used = [i for i, scale in enumerate(self.scales) if scale in scales]
+        return RawAnswer.of_densities(self.log_densities[used], [self.scales[i] for i in used], sharpness, self.refusal)
+
+
+def ask_strangers(folds: Sequence[Path], images: Sequence[SlideImage]) -> list[Stranger]:
+    """Ask each network about the data sets its card says were left out of its training; quality C is not asked.
+
+    Raises:
+        DataError: when a network left nothing out, or two left out the same data set.
+        ModelError: when a file is no model.
+    """
+    found: list[Stranger] = []
+    asked: set[str] = set()
+    for path in folds:
+        loaded = load_weights(path)
+        left_out = set(loaded.card.get("recipe", {}).get("left_out", ()))
+        if not left_out or left_out & asked:
+            raise DataError(f"{path} left out nothing, or what another network left out.")
+        asked |= left_out
+        predictor = Predictor(loaded.network, {**loaded.card, "scales": list(SCALES)}, "", torch.device("cpu"))
+        for image in images:
+            if image.dataset not in left_out or image.scale_quality == "C":
+                continue
+            pictures = list(pictures_of(image))
+            answers = predictor.densities([p.pixels for p in pictures])
+            for picture, (rows, scales, refusal) in zip(pictures, answers, strict=True):
+                found.append(Stranger(replace(picture, pixels=picture.pixels[:1, :1]), rows, tuple(scales), refusal))
+    return [s for s in found if len(s.log_densities)]
+
+
+def calibrate_on_strangers(
+    strangers: Sequence[Stranger], suspect: Sequence[str] = ()
+) -> tuple[Calibration, tuple[float, ...], float, dict[str, Any]]:
+    """Choose copies and sharpness, and fit the interval; suspect data sets have no say.
+
+    Returns:
+        Calibration, shrunken copies, sharpness, and the measurements the choices rest on.
+    """
+    used = [s for s in strangers if s.picture.dataset not in suspect]
+    weights = _weights([s.picture for s in used])
+    truth = np.log2([s.picture.mpp_um for s in used])
+    measured = {}
+    best: tuple[float, tuple[float, ...]] | None = None
+    for scales in SCALE_CHOICES:
+        errors = np.abs([s.answer(scales, 1.0).centre for s in used] - truth)
+        error = weighted_quantile(errors, weights, 0.5)
+        measured[" + ".join(f"{s:g}" for s in scales)] = round(error, 4)
+        if best is None or error < best[0] * 0.98:
+            best = (error, scales)
+    assert best is not None
+    scales = best[1]
+    losses = {sharpness: _log_score(used, truth, weights, scales, sharpness) for sharpness in SHARPNESS_CHOICES}
+    sharpness = min(losses, key=lambda key: losses[key])
+    answers = [s.answer(scales, sharpness) for s in used]
+    scores = [abs(a.centre - t) / math.hypot(FLOOR_LOG2, a.spread) for a, t in zip(answers, truth, strict=True)]
+    calibration = Calibration(
+        q90=round(weighted_quantile(scores, weights, 0.9), 4),
+        floor=FLOOR_LOG2,
+        max_spread=round(weighted_quantile([a.spread for a in answers], weights, ANSWERED_SHARE), 4),
+        finest_um=FINEST_UM,
+        coarsest_um=COARSEST_UM,
+    )
+    notes = {
+        "pictures": len(used),
+        "patients": len({s.picture.group for s in used}),
+        "datasets": sorted({s.picture.dataset for s in used}),
+        "median_abs_log2_by_scales": measured,
+        "log_score_by_sharpness": {f"{k:g}": round(v, 4) for k, v in losses.items()},
+    }
+    return calibration, scales, sharpness, notes
+
+
+def score_strangers(
+    strangers: Sequence[Stranger], predictor: Predictor, scales: Sequence[float], sharpness: float
+) -> list[Scored]:
+    """Judge the pooled answers as the calibrated predictor would."""
+    return [
+        Scored(predictor.judge(s.answer(scales, sharpness)), s.picture.mpp_um, s.picture.group, s.picture.dataset)
+        for s in strangers
+    ]
+
+
+def finish_transfer(
+    weights: Path, folds: Sequence[Path], images: Sequence[SlideImage], suspect: Sequence[str] = ()
+) -> list[Row]:
+    """Calibrate the network trained on everything by its siblings' answers, and write both into its card.
+
+    Raises:
+        DataError, ModelError: see `ask_strangers`.
+    """
+    strangers = ask_strangers(folds, images)
+    calibration, scales, sharpness, notes = calibrate_on_strangers(strangers, suspect)
+    loaded = load_weights(weights)
+    card = {
+        **loaded.card,
+        "calibration": asdict(calibration),
+        "calibration_data": notes,
+        "scales": list(scales),
+        "sharpness": sharpness,
+    }
+    predictor = Predictor(load_weights(weights).network, card, "", torch.device("cpu"))
+    scored = score_strangers(strangers, predictor, scales, sharpness)
+    trusted = [s for s in scored if s.dataset not in suspect]
+    rows = [*table(trusted), *(summarise(name, [s for s in scored if s.dataset == name]) for name in suspect)]
+    card["results"] = {
+        "measured_on": time.strftime("%Y-%m-%d", time.gmtime()),
+        "protocol": "data sets left out of training, in folds; the interval was fitted to the same answers",
+        "suspect_datasets": list(suspect),
+        "macro_median_log2": round(
+            float(np.mean([row.median_log2 for row in table(trusted) if row.name in {s.dataset for s in trusted}])), 4
+        ),
+        "other_sources": [row.as_dict() for row in rows],
+    }
+    save_weights(weights, loaded.network, card)
+    return rows
+
+
+def _weights(pictures: Sequence[Picture]) -> NDArray[np.float64]:
+    """A patient's pictures share one vote, and a data set has as many votes as the root of its patients."""
+    per_group: dict[str, int] = {}
+    groups: dict[str, set[str]] = {}
+    for picture in pictures:
+        per_group[picture.group] = per_group.get(picture.group, 0) + 1
+        groups.setdefault(picture.dataset, set()).add(picture.group)
+    return np.array([1.0 / (per_group[p.group] * len(groups[p.dataset]) ** 0.5) for p in pictures])
+
+
+def _log_score(
+    strangers: Sequence[Stranger],
+    truth: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    scales: Sequence[float],
+    sharpness: float,
+) -> float:
+    """Weighted mean of -ln of the density at the truth, with a hundredth of a flat density mixed in."""
+    total = 0.0
+    for stranger, true, weight in zip(strangers, truth, weights, strict=True):
+        chosen = [i for i, scale in enumerate(stranger.scales) if scale in scales]
+        density = pool(stranger.log_densities[chosen], [stranger.scales[i] for i in chosen], sharpness)
+        total -= weight * math.log(0.99 * float(np.interp(true, GRID, density)) + 0.01 / BINS)
+    return total / float(weights.sum())
