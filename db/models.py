@@ -147,6 +147,13 @@ class Panel(Base):
     organ: Mapped[str | None]
     species: Mapped[str | None]
     diagnosis_text: Mapped[str | None]
+    organ_id: Mapped[str | None]
+    organ_source: Mapped[str | None]
+    organ_score: Mapped[float | None]
+    species_source: Mapped[str | None]
+    species_score: Mapped[float | None]
+    diagnosis_source: Mapped[str | None]
+    diagnosis_score: Mapped[float | None]
 
 
 class Snapshot(Base):
@@ -167,6 +174,9 @@ class Snapshot(Base):
     image_path: Mapped[str]
     image_sha256: Mapped[str] = mapped_column(Text, index=True)
     phash: Mapped[str]
+    nucleus_px: Mapped[float | None]
+    nucleus_spread_log2: Mapped[float | None]
+    n_nuclei: Mapped[int | None]
 
 
 class Model(Base):
@@ -226,6 +236,31 @@ class Evidence(Base):
     mpp_um: Mapped[float | None]
     magnification_x: Mapped[float | None]
     score: Mapped[float | None]
+    origin: Mapped[str | None]
+    x0_px: Mapped[int | None]
+    y0_px: Mapped[int | None]
+    x1_px: Mapped[int | None]
+    y1_px: Mapped[int | None]
+
+
+class Reconciled(Base):
+    """What the witnesses of a snapshot say together; derived from them, made anew whenever one changes."""
+
+    __tablename__ = "reconciled"
+    __table_args__ = (
+        CheckConstraint("mpp_um > 0", "positive"),
+        CheckConstraint("source IN ('scale_bar', 'metadata', 'image', 'caption')", "source"),
+        CheckConstraint("agreement IN ('agree', 'single', 'conflict')", "agreement"),
+    )
+
+    snapshot_id: Mapped[str] = _owner("snapshot.snapshot_id", key=True)
+    mpp_um: Mapped[float | None]
+    mpp_lo_um: Mapped[float | None]
+    mpp_hi_um: Mapped[float | None]
+    source: Mapped[str | None]
+    agreement: Mapped[str | None]
+    reason: Mapped[str]
+    log_likelihoods: Mapped[dict[str, Any]]
 
 
 class Review(Base):

@@ -31,6 +31,7 @@ from harvester.catalog_rows import (
     asset_from_row,
     asset_values,
     estimate_values,
+    evidence_values,
     figure_values,
     panel_values,
     skip_values,
@@ -38,8 +39,9 @@ from harvester.catalog_rows import (
     sync_rows,
     text_values,
 )
+from harvester.catalog_witnesses import Judge, load_witnesses, reconcile_rows
 from harvester.errors import CatalogError
-from harvester.records import Article, ArticleFiles, ArticleResult, Asset, EstimateRow, Skip
+from harvester.records import Article, ArticleFiles, ArticleResult, Asset, EstimateRow, Skip, Witnesses
 
 DEFAULT_RANK = 100
 """Rank of a model that nobody ranked; lower is better."""
@@ -250,12 +252,17 @@ class Catalog:
     # results
 
     def save_result(
-        self, result: ArticleResult, estimates: Sequence[EstimateRow] = (), annotation_version: str = "1"
+        self,
+        result: ArticleResult,
+        estimates: Sequence[EstimateRow] = (),
+        annotation_version: str = "1",
+        judge: Judge | None = None,
     ) -> None:
-        """Replace what is known of an article's figures, panels and snapshots, and mark it as annotated.
+        """Replace what is known of an article's figures, panels, evidence and snapshots, and mark it as annotated.
 
-        Rows that are equal stay as they are. Estimates of a snapshot stay when its image is the same; evidence of a
-        panel when the panel is. Reviews go to the snapshots that now lie where they were given.
+        Rows that are equal stay as they are. Estimates of a snapshot stay when its image is the same. `judge` says what
+        the witnesses of each snapshot say together; that is written, too. Reviews go to the snapshots that now lie
+        where they were given.
 
         Raises:
             CatalogError: when the article was never saved, or the database refuses.
@@ -275,13 +282,17 @@ class Catalog:
             figures = [figure_values(result.article_id, row) for row in result.figures]
             sync_rows(connection, figure, figures, figure.c.article_id == result.article_id)
             panels = [panel_values(row) for row in result.panels]
-            changed = sync_rows(connection, panel, panels, panel.c.figure_id.in_(own_figures))
-            _delete_where(connection, table(models.Evidence), "panel_id", changed)
+            sync_rows(connection, panel, panels, panel.c.figure_id.in_(own_figures))
+            evidence = table(models.Evidence)
+            said = [evidence_values(row) for row in result.evidence]
+            sync_rows(connection, evidence, said, evidence.c.panel_id.in_(own_panels))
             snapshots = [snapshot_values(row) for row in result.snapshots]
             changed = sync_rows(connection, snapshot, snapshots, snapshot.c.panel_id.in_(own_panels))
             _delete_where(connection, table(models.Estimate), "snapshot_id", changed)
             _save_estimates(connection, estimates)
             attach_reviews(connection, result.article_id)
+            if judge is not None:
+                reconcile_rows(connection, judge, result.article_id)
 
             scope = (skip.c.article_id == result.article_id) & skip.c.stage.not_in(queries.FETCH_STAGES)
             sync_rows(connection, skip, [skip_values(item) for item in result.skips], scope)
@@ -329,7 +340,17 @@ class Catalog:
         with self._writing() as connection:
             _save_estimates(connection, rows)
 
+    def reconcile(self, judge: Judge) -> None:
+        """Let the witnesses of every snapshot be judged anew; only what differs is written."""
+        with self._writing() as connection:
+            reconcile_rows(connection, judge)
+
     # reading
+
+    def witnesses(self) -> list[Witnesses]:
+        """Return what speaks of the scale of every snapshot, by id."""
+        with self._reading() as connection:
+            return load_witnesses(connection)
 
     def funnel(self) -> Funnel:
         """Count the harvest, step by step."""

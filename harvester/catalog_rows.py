@@ -16,8 +16,10 @@ from harvester.records import (
     ArticleText,
     Asset,
     EstimateRow,
+    EvidenceRow,
     FigureRow,
     PanelRow,
+    Reconciled,
     Skip,
     SnapshotRow,
 )
@@ -218,7 +220,8 @@ def figure_values(article_id: str, figure: FigureRow) -> dict[str, Any]:
 
 
 def panel_values(panel: PanelRow) -> dict[str, Any]:
-    """Return the row of a panel; organ, species and diagnosis keep what they have."""
+    """Return the row of a panel."""
+    subject = panel.subject
     return {
         "panel_id": panel.panel_id,
         "figure_id": panel.figure_id,
@@ -230,6 +233,16 @@ def panel_values(panel: PanelRow) -> dict[str, Any]:
         "native_height_px": panel.native_height_px,
         "kind": panel.kind,
         "kind_score": panel.kind_score,
+        "organ": subject.organ,
+        "species": subject.species,
+        "diagnosis_text": subject.diagnosis_text,
+        "organ_id": subject.organ_id,
+        "organ_source": subject.organ_source,
+        "organ_score": subject.organ_score,
+        "species_source": subject.species_source,
+        "species_score": subject.species_score,
+        "diagnosis_source": subject.diagnosis_source,
+        "diagnosis_score": subject.diagnosis_score,
     }
 
 
@@ -246,6 +259,45 @@ def snapshot_values(snapshot: SnapshotRow) -> dict[str, Any]:
         "image_path": snapshot.image_path,
         "image_sha256": snapshot.image_sha256,
         "phash": snapshot.phash,
+        "nucleus_px": snapshot.nucleus_px,
+        "nucleus_spread_log2": snapshot.nucleus_spread_log2,
+        "n_nuclei": snapshot.n_nuclei,
+    }
+
+
+def evidence_values(item: EvidenceRow) -> dict[str, Any]:
+    """Return the row of what a witness says."""
+    corners = _pixel_columns(item.box) if item.box else dict.fromkeys(("x0_px", "y0_px", "x1_px", "y1_px"))
+    return {
+        "evidence_id": item.evidence_id,
+        "panel_id": item.panel_id,
+        "kind": item.kind,
+        "text": item.text,
+        "stated_x": _positive(item.stated_x),
+        "objective_x": _positive(item.objective_x),
+        "reading": item.reading,
+        "value": item.value,
+        "unit": item.unit,
+        "bar_px": item.bar_px,
+        "mpp_um": _positive(item.mpp_um),
+        "magnification_x": _positive(item.magnification_x),
+        "score": item.score,
+        "origin": item.origin,
+        **corners,
+    }
+
+
+def reconciled_values(item: Reconciled) -> dict[str, Any]:
+    """Return the row of what the witnesses say together."""
+    return {
+        "snapshot_id": item.snapshot_id,
+        "mpp_um": item.mpp_um,
+        "mpp_lo_um": item.mpp_lo_um,
+        "mpp_hi_um": item.mpp_hi_um,
+        "source": item.source,
+        "agreement": item.agreement,
+        "reason": item.reason,
+        "log_likelihoods": item.log_likelihoods,
     }
 
 

@@ -53,6 +53,23 @@ def read_rgb(source: Path | bytes, max_px: int = 200_000_000) -> RgbImage:
         raise MalformedArticle(str(error), reason="image_unreadable") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Nuclei:
+    """The nuclei of a picture: median diameter in its pixels, how much they differ (log2), how many were measured."""
+
+    diameter_px: float
+    spread_log2: float
+    count: int
+
+
+def measure_nuclei(pixels: RgbImage) -> Nuclei | None:
+    """Measure the nuclei of an H&E picture (H, W, 3) uint8 RGB; None where none are resolved."""
+    from hagnifinder.baselines.nuclei import measure_nuclei as measure
+
+    found = measure(pixels)
+    return None if found is None else Nuclei(found.diameter_px, found.spread_log2, found.count)
+
+
 def _to_row(snapshot_id: str, model_id: str, estimate: Estimate) -> EstimateRow:
     return EstimateRow(
         snapshot_id=snapshot_id,

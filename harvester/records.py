@@ -164,6 +164,8 @@ class ArticleText:
     keywords: tuple[str, ...] = ()
     mesh_terms: tuple[str, ...] = ()
     figures: tuple[FigureText, ...] = ()
+    body: str = ""
+    """Paragraphs of the article's text that speak of magnification or scale bars; never stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,6 +366,7 @@ class EvidenceRow:
     Attributes:
         kind: caption, scale_bar or metadata.
         box: Where it was read, in the panel's native pixels; None for words.
+        origin: Of words part, preamble or body; of a bar's label pdf_text, ocr or caption; of metadata the tag.
     """
 
     evidence_id: str
@@ -380,6 +383,7 @@ class EvidenceRow:
     magnification_x: float | None
     score: float | None
     box: BoxPx | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,6 +439,7 @@ class PanelRow:
     native_height_px: int
     kind: PanelKind
     kind_score: float
+    subject: SubjectReading = SubjectReading()
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,6 +450,8 @@ class SnapshotRow:
         box: In the panel's native raster.
         image_path: Relative to the harvest folder, e.g. "snapshots/ab/abcdef....png".
         phash: 16 hex digits, 64-bit DCT hash of the luminance.
+        nucleus_px, nucleus_spread_log2, n_nuclei: Median diameter of the nuclei, how much they differ (log2), how many;
+            None where none could be measured.
     """
 
     snapshot_id: str
@@ -455,6 +462,9 @@ class SnapshotRow:
     image_path: str
     image_sha256: str
     phash: str
+    nucleus_px: float | None = None
+    nucleus_spread_log2: float | None = None
+    n_nuclei: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -472,6 +482,61 @@ class EstimateRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Witnesses:
+    """Everything that speaks of one snapshot's pixel size, µm per native pixel; None where a witness is silent.
+
+    Attributes:
+        image_lo90_um .. image_hi99_um: The image's 90 and 99 % intervals.
+        bar_mpp_um, bar_score: The best-scored scale bar with a length.
+        bar_text: Its label as printed.
+        metadata_mpp_um: What the file itself says.
+        objective_x, stated_x: The best-scored magnification of the caption.
+        field_mpp_um: From a width of the whole field that the caption gives.
+        nucleus_px, n_nuclei: The nuclei's median diameter in pixels and how many were measured.
+    """
+
+    snapshot_id: str
+    image_mpp_um: float | None = None
+    image_lo90_um: float | None = None
+    image_hi90_um: float | None = None
+    image_lo99_um: float | None = None
+    image_hi99_um: float | None = None
+    image_abstained: bool = True
+    bar_mpp_um: float | None = None
+    bar_score: float | None = None
+    bar_text: str | None = None
+    metadata_mpp_um: float | None = None
+    objective_x: float | None = None
+    stated_x: float | None = None
+    field_mpp_um: float | None = None
+    nucleus_px: float | None = None
+    n_nuclei: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What the witnesses of one snapshot say together.
+
+    Attributes:
+        mpp_um, mpp_lo_um, mpp_hi_um: Pixel size with its 90 % interval; None for a conflict and where nobody knows.
+        source: scale_bar, metadata, image or caption: the witness that was believed.
+        agreement: agree, single, conflict, or None when nobody knows.
+        reason: One sentence for a person.
+        log_likelihoods: By witness, natural logarithm of how likely it speaks so if `mpp_um` (of a conflict: the bar)
+            is right, less that of a pixel size about which nothing is known.
+    """
+
+    snapshot_id: str
+    mpp_um: float | None
+    mpp_lo_um: float | None
+    mpp_hi_um: float | None
+    source: Literal["scale_bar", "metadata", "image", "caption"] | None
+    agreement: Literal["agree", "single", "conflict"] | None
+    reason: str
+    log_likelihoods: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ArticleResult:
     """Everything one article gives, as it goes to the catalog in one transaction."""
 
@@ -480,6 +545,7 @@ class ArticleResult:
     figures: tuple[FigureRow, ...] = ()
     panels: tuple[PanelRow, ...] = ()
     snapshots: tuple[SnapshotRow, ...] = ()
+    evidence: tuple[EvidenceRow, ...] = ()
     skips: tuple[Skip, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict, compare=False)
     """Wall time per stage in seconds; for the progress line and the benchmarks, never stored."""

@@ -92,7 +92,31 @@ def parse_jats(xml: bytes) -> ArticleText:
         keywords=_keywords(meta, mesh=False),
         mesh_terms=_keywords(meta, mesh=True),
         figures=tuple(_figures(article)),
+        body=_body_on_scale(article),
     )
+
+
+_ON_SCALE = re.compile(
+    r"magnif|micrograph|\bobjective|scale\s+bars?|[×x]\s?\d{2,4}\b|\b\d{2,4}\s?[×x]\b", re.IGNORECASE
+)
+_MAX_BODY_CHARS = 20_000
+
+
+def _body_on_scale(article: Element) -> str:
+    """Return the body's paragraphs that may say how pictures were taken, captions left out; a bounded length."""
+    body = _first(article, "body")
+    if body is None:
+        return ""
+    found: list[str] = []
+    room = _MAX_BODY_CHARS
+    for paragraph in (e for e in body.iter() if _name(e) == "p"):
+        if any(_name(above) in ("fig", "table-wrap", "supplementary-material") for above in paragraph.iterancestors()):
+            continue
+        words = _text(paragraph) or ""
+        if _ON_SCALE.search(words) and len(words) <= room:
+            found.append(words)
+            room -= len(words)
+    return "\n".join(found)
 
 
 def _parse(xml: bytes) -> Element:

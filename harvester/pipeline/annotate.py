@@ -21,6 +21,7 @@ from harvester.engines.batch import Answered, BatchWorker
 from harvester.engines.local import Done, Failed, WorkerPool
 from harvester.errors import HarvestError
 from harvester.magnification import Estimators, ModelInfo, SnapshotItem
+from harvester.pipeline.judging import judge_of
 from harvester.pipeline.read import ANNOTATION_VERSION, ArticleJob, read_article
 from harvester.progress import Progress, say
 from harvester.records import ArticleResult, EstimateRow, Skip
@@ -94,6 +95,8 @@ def _estimate_known_snapshots(catalog: Catalog, root: Path, model: Model, infos:
                     rows.extend(answered.answer or ())
                     progress.advance()
             catalog.save_estimates(rows)
+    if todo:
+        catalog.reconcile(judge_of(root))
 
 
 class _Loop:
@@ -104,6 +107,7 @@ class _Loop:
     ) -> None:
         self.catalog, self.root, self.settings = catalog, root, settings
         self.model, self.outcome = model, outcome
+        self.judge = judge_of(root)
         self.open: dict[str, _Open] = {}
         self.owner: dict[str, str] = {}
         """Article of every snapshot that is with the model."""
@@ -179,7 +183,7 @@ class _Loop:
 
     def _write(self, entry: _Open, progress: Progress) -> None:
         result = replace(entry.result, skips=(*entry.result.skips, *entry.skips))
-        self.catalog.save_result(result, entry.estimates, annotation_version=ANNOTATION_VERSION)
+        self.catalog.save_result(result, entry.estimates, annotation_version=ANNOTATION_VERSION, judge=self.judge)
         self.outcome.n_articles += 1
         self.outcome.counts.update(
             figures=len(result.figures),

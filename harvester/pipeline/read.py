@@ -7,7 +7,7 @@ snapshots it gives are written (named by their content, so that writing one twic
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,24 +21,33 @@ from harvester.errors import FetchError, MalformedArticle
 from harvester.fetch.store import Store
 from harvester.fingerprint import perceptual_hash
 from harvester.geometry import RgbImage
-from harvester.magnification import read_rgb
+from harvester.magnification import measure_nuclei, read_rgb
 from harvester.panels.split import split_figure
+from harvester.pipeline.witness import evidence_rows, read_bars, read_captions, read_panel_subject
 from harvester.records import (
     ArticleFiles,
     ArticleResult,
     ArticleText,
+    EvidenceRow,
     Figure,
     FigureRow,
     Panel,
+    PanelKindScore,
     PanelRow,
     Skip,
     SnapshotRow,
+    SubjectReading,
 )
+from harvester.scale.lettering import TextReader
+from harvester.scale.metadata import PixelSize, read_pixel_size
 from harvester.settings import AnnotateSettings
 from harvester.stain.detect import find_he_regions, score_kind
 
-ANNOTATION_VERSION = "1"
-"""Counts up when the stages give other figures, panels or snapshots than before: finished articles are read again."""
+ANNOTATION_VERSION = "2"
+"""Counts up when the stages give other figures, panels, witnesses or snapshots: finished articles are read again."""
+
+_READER = TextReader()
+"""Its models are loaded by the first text that is read, once a worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,9 @@ class _Rows:
     figures: list[FigureRow] = field(default_factory=list)
     panels: list[PanelRow] = field(default_factory=list)
     snapshots: list[SnapshotRow] = field(default_factory=list)
+    evidence: list[EvidenceRow] = field(default_factory=list)
+    pixel_sizes: dict[str, PixelSize] = field(default_factory=dict)
+    """What the files of your own pictures say of their pixels, by figure id."""
     skips: list[Skip] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -103,14 +115,14 @@ def read_article(job: ArticleJob) -> ArticleResult:
         rows.figures.append(_figure_row(figure))
         with rows.timed("panels"):
             panels = split_figure(figure, job.settings.panels)
-        for panel in panels:
-            _read_panel(article_id, panel, job.settings, store, rows)
+        _read_panels(job, figure, panels, text, store, rows)
     return ArticleResult(
         article_id,
         text,
         tuple(rows.figures),
         tuple(rows.panels),
         tuple(rows.snapshots),
+        tuple(rows.evidence),
         tuple(rows.skips),
         rows.seconds,
     )
@@ -157,36 +169,64 @@ def _figures(job: ArticleJob, text: ArticleText | None, rows: _Rows) -> Iterator
     for path in files.images:
         try:
             with rows.timed("figures"):
-                figure = figure_from_image(files.article_id, read_rgb(path, settings.max_raster_px), "")
+                data = path.read_bytes()
+                figure = figure_from_image(files.article_id, read_rgb(data, settings.max_raster_px), "")
+                size = read_pixel_size(data)
+                if size is not None:
+                    rows.pixel_sizes[figure.figure_id] = size
         except MalformedArticle as error:
             rows.skips.append(Skip(path.name, files.article_id, "documents", error.reason, str(error)))
         else:
             yield figure
 
 
-def _read_panel(article_id: str, panel: Panel, settings: AnnotateSettings, store: Store, rows: _Rows) -> None:
+def _read_panels(
+    job: ArticleJob, figure: Figure, panels: Sequence[Panel], text: ArticleText | None, store: Store, rows: _Rows
+) -> None:
     with rows.timed("stain"):
-        score = score_kind(panel.pixels)
-        regions, reasons = find_he_regions(panel.pixels, score, settings.stain)
+        scores = {panel.panel_id: score_kind(panel.pixels) for panel in panels}
+    kinds = {panel_id: score.kind for panel_id, score in scores.items()}
+    with rows.timed("captions"):
+        readings = read_captions(figure, panels, text)
+    with rows.timed("bars"):
+        bars = read_bars(figure, panels, kinds, readings, _READER)
+    size = rows.pixel_sizes.get(figure.figure_id)
+    for panel in panels:
+        panel_id = panel.panel_id
+        with rows.timed("captions"):
+            subject = read_panel_subject(figure, panel, text)
+        rows.panels.append(_panel_row(panel, scores[panel_id], subject))
+        rows.evidence.extend(evidence_rows(panel, kinds[panel_id], readings[panel_id], bars.get(panel_id, ()), size))
+        _read_regions(job, panel, scores[panel_id], store, rows)
+
+
+def _panel_row(panel: Panel, score: PanelKindScore, subject: SubjectReading) -> PanelRow:
     height, width = panel.pixels.shape[:2]
-    rows.panels.append(
-        PanelRow(
-            panel.panel_id,
-            panel.figure_id,
-            panel.label,
-            panel.caption,
-            panel.box,
-            panel.page_box,
-            width,
-            height,
-            score.kind,
-            round(score.kind_score, 4),
-        )
+    return PanelRow(
+        panel.panel_id,
+        panel.figure_id,
+        panel.label,
+        panel.caption,
+        panel.box,
+        panel.page_box,
+        width,
+        height,
+        score.kind,
+        round(score.kind_score, 4),
+        subject,
     )
+
+
+def _read_regions(job: ArticleJob, panel: Panel, score: PanelKindScore, store: Store, rows: _Rows) -> None:
+    with rows.timed("stain"):
+        regions, reasons = find_he_regions(panel.pixels, score, job.settings.stain)
+    article_id = job.files.article_id
     rows.skips.extend(Skip(panel.panel_id, article_id, "stain", reason, detail) for reason, detail in reasons)
-    with rows.timed("store"):
-        for number, region in enumerate(regions, start=1):
-            pixels = region.box.crop(panel.pixels)
+    for number, region in enumerate(regions, start=1):
+        pixels = region.box.crop(panel.pixels)
+        with rows.timed("nuclei"):
+            nuclei = measure_nuclei(pixels)
+        with rows.timed("store"):
             path, sha256 = store.write_snapshot(encode_png(pixels))
             rows.snapshots.append(
                 SnapshotRow(
@@ -198,6 +238,9 @@ def _read_panel(article_id: str, panel: Panel, settings: AnnotateSettings, store
                     path,
                     sha256,
                     perceptual_hash(pixels),
+                    nuclei.diameter_px if nuclei else None,
+                    nuclei.spread_log2 if nuclei else None,
+                    nuclei.count if nuclei else None,
                 )
             )
 

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, text
 from harvester.catalog import Catalog
 from harvester.errors import CatalogError, FetchError
 from harvester.geometry import BoxPx
-from harvester.records import Article, ArticleResult, ArticleText, Asset, EstimateRow, Skip
+from harvester.records import Article, ArticleResult, ArticleText, Asset, EstimateRow, EvidenceRow, Skip
 from tests.harvester.small_harvest import (
     MODEL,
     add_article,
@@ -342,17 +342,22 @@ class TestResults:
 
         assert catalog.snapshots_without(MODEL) == [("PMC1.1/f1/b/s1", pictures[1][0])]
 
-    def test_evidence_stays_with_an_unchanged_panel_and_goes_with_a_changed_one(self, catalog):
+    def test_evidence_is_replaced_with_its_article(self, catalog):
         add_article(catalog, 1, n=2)
         for letter in "ab":
             row = f"('{letter}', 'PMC1.1/f1/{letter}', 'scale_bar')"
             execute(catalog, f"INSERT INTO evidence (evidence_id, panel_id, kind) VALUES {row}")
         result = make_result("PMC1.1", [write_png(catalog.root, 100), write_png(catalog.root, 101)])
-        wider = replace(result.panels[1], box=BoxPx(30, 0, 60, 24), native_width_px=30)
+        said = ("50 µm", None, None, "vector", 50.0, "µm", 100.0, 0.5, 20.0, 0.9, BoxPx(0, 0, 100, 4), "pdf_text")
+        bar = EvidenceRow("PMC1.1/f1/a/e1", "PMC1.1/f1/a", "scale_bar", *said)
 
-        catalog.save_result(replace(result, panels=(result.panels[0], wider, result.panels[2])))
+        catalog.save_result(replace(result, evidence=(bar,)))
+        before = dump(catalog)
+        catalog.save_result(replace(result, evidence=(bar,)))
 
-        assert catalog.rows("SELECT evidence_id FROM evidence") == [{"evidence_id": "a"}]
+        rows = catalog.rows("SELECT evidence_id, text, mpp_um, x1_px, origin FROM evidence")
+        assert [tuple(row.values()) for row in rows] == [("PMC1.1/f1/a/e1", "50 µm", 0.5, 100, "pdf_text")]
+        assert dump(catalog) == before
 
     def test_each_model_keeps_its_own_estimates(self, catalog):
         ids = add_article(catalog, 1, n=2)
