@@ -136,6 +136,15 @@ def count_skips(connection: Connection) -> list[tuple[str, str, bool, int]]:
     return sorted(rows, key=lambda row: (order.get(row[0], len(order)), row[0], -row[3], row[1], row[2]))
 
 
+def count_conflict_articles(connection: Connection) -> list[tuple[str, int]]:
+    """Return (article_id, how many snapshots) of articles whose scale bars contradict their tissue, most first."""
+    query = (
+        "SELECT article_id, COUNT(*) AS n FROM snapshots WHERE agreement = 'conflict'"
+        " GROUP BY article_id ORDER BY n DESC, article_id"
+    )
+    return [(row.article_id, int(row.n)) for row in connection.execute(text(query))]
+
+
 def stream_snapshots(connection: Connection) -> Iterator[RowMapping]:
     """Yield the rows of the view `snapshots` by id, a few hundred in memory at a time."""
     found = connection.execution_options(yield_per=500).execute(text("SELECT * FROM snapshots ORDER BY snapshot_id"))

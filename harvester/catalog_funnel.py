@@ -21,6 +21,7 @@ class Funnel:
         articles_left_out: Articles without anything to read, each counted once, by reason.
         skips: (stage, reason, is_permanent, how many) of everything left out on the way.
         with_scale: Snapshots with a reconciled pixel size.
+        conflict_articles: (article_id, how many snapshots) whose scale bars contradict their tissue, most first.
     """
 
     articles_found: int
@@ -42,6 +43,7 @@ class Funnel:
     conflicts: int
     reviewed: int
     skips: tuple[tuple[str, str, bool, int], ...]
+    conflict_articles: tuple[tuple[str, int], ...] = ()
 
 
 def count_funnel(connection: Connection) -> Funnel:
@@ -69,4 +71,5 @@ def count_funnel(connection: Connection) -> Funnel:
         conflicts=shots["n_conflicts"],
         reviewed=shots["n_reviewed"],
         skips=tuple(skips),
+        conflict_articles=tuple(queries.count_conflict_articles(connection)),
     )

@@ -12,7 +12,8 @@ from db.models import table
 from harvester.catalog_rows import Row, reconciled_values, sync_rows
 from harvester.records import Reconciled, Witnesses
 
-Judge: TypeAlias = Callable[[Witnesses], Reconciled]
+Judge: TypeAlias = Callable[[Sequence[Witnesses]], list[Reconciled]]
+"""Judges all snapshots of one article together."""
 
 # the best-scored row of each kind, as in the view `snapshots`
 _BEST = (
@@ -51,8 +52,11 @@ def load_witnesses(connection: Connection, article_id: str | None = None) -> lis
 
 
 def reconcile_rows(connection: Connection, judge: Judge, article_id: str | None = None) -> None:
-    """Let every snapshot, or those of one article, be judged, and write what differs."""
-    _write(connection, [judge(item) for item in load_witnesses(connection, article_id)])
+    """Let every snapshot, or those of one article, be judged, article by article, and write what differs."""
+    by_article: dict[str, list[Witnesses]] = {}
+    for item in load_witnesses(connection, article_id):
+        by_article.setdefault(item.article_id, []).append(item)
+    _write(connection, [verdict for items in by_article.values() for verdict in judge(items)])
 
 
 def _write(connection: Connection, verdicts: Sequence[Reconciled]) -> None:

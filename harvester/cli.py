@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from harvester import __version__
+from harvester.evaluate.command import evaluate
 from harvester.export.command import export
+from harvester.pipeline.witness_command import witnesses
 from harvester.report.command import report
 from harvester.review.command import review
 
@@ -417,23 +419,11 @@ def demo(out_dir: Path) -> None:
     sys.exit(code)
 
 
-for _name, _help in (
-    ("evaluate", "Compare the image's estimates with the scale bars and reviews of this harvest (not there yet)."),
-):
-
-    def _missing(harvest: Path, _name: str = _name) -> None:
-        from harvester.errors import UsageError
-
-        raise UsageError(f"`harvester {_name}` is not there yet; `harvester status` and `harvester export` are.")
-
-    main.command(_name, help=_help + f"\n\n\b\nharvester {_name} runs/adenoma")(
-        click.argument("harvest", type=click.Path(path_type=Path))(_missing)
-    )
-
-
 main.add_command(export)
 main.add_command(report)
 main.add_command(review)
+main.add_command(evaluate)
+main.add_command(witnesses)
 
 if __name__ == "__main__":
     main()

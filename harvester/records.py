@@ -496,6 +496,7 @@ class Witnesses:
     """
 
     snapshot_id: str
+    article_id: str = ""
     image_mpp_um: float | None = None
     image_lo90_um: float | None = None
     image_hi90_um: float | None = None

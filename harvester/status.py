@@ -13,6 +13,10 @@ Line = tuple[str, int | None, str]
 """Name (indented when it is a part of the line above), count, remark."""
 
 
+MAX_NAMED = 20
+"""Articles named one by one; more are counted."""
+
+
 def status_text(funnel: Funnel) -> str:
     """Return the funnel as plain lines, widest step first, then what was skipped by stage and reason."""
     lines: list[Line] = [
@@ -41,13 +45,24 @@ def status_text(funnel: Funnel) -> str:
             (f"  {stage}: {reason}", n, "" if is_permanent else "a later run may succeed")
             for stage, reason, is_permanent, n in funnel.skips
         ]
+    if funnel.conflict_articles:
+        shown.append(("", None, ""))
+        shown.append(("scale bars contradict the tissue in", None, ""))
+        more = len(funnel.conflict_articles) - MAX_NAMED
+        shown += [(f"  {article_id}", n, "snapshots") for article_id, n in funnel.conflict_articles[:MAX_NAMED]]
+        if more > 0:
+            shown.append((f"  and {more:,} articles more", None, "all of them with --json"))
     return _columns(shown)
 
 
 def status_dict(funnel: Funnel) -> dict[str, Any]:
     """Return the funnel as what JSON can hold; skips as objects with stage, reason, is_permanent, count."""
     names = ("stage", "reason", "is_permanent", "count")
-    return {**asdict(funnel), "skips": [dict(zip(names, skip, strict=True)) for skip in funnel.skips]}
+    return {
+        **asdict(funnel),
+        "skips": [dict(zip(names, skip, strict=True)) for skip in funnel.skips],
+        "conflict_articles": [{"article_id": key, "snapshots": n} for key, n in funnel.conflict_articles],
+    }
 
 
 def status_json(funnel: Funnel) -> str:

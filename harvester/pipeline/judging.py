@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harvester.catalog_witnesses import Judge
 from harvester.errors import UsageError
-from harvester.scale.reconcile import ErrorModels, reconcile, shipped_models
+from harvester.scale.reconcile import ErrorModels, reconcile_article, shipped_models
 
 MODELS_NAME = "error_models.json"
 
@@ -30,5 +30,5 @@ def models_of(root: Path) -> ErrorModels:
 
 
 def judge_of(root: Path) -> Judge:
-    """Return what joins the witnesses of a harvest's snapshots."""
-    return partial(reconcile, models=models_of(root))
+    """Return what joins the witnesses of the snapshots of an article."""
+    return partial(reconcile_article, models=models_of(root))

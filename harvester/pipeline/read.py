@@ -59,7 +59,7 @@ class ArticleJob:
     settings: AnnotateSettings
 
 
-class _LazyPictures(Mapping[str, RgbImage]):
+class LazyPictures(Mapping[str, RgbImage]):
     """Publisher's pictures by file name, decoded when asked for and not kept."""
 
     def __init__(self, paths: tuple[Path, ...], max_px: int) -> None:
@@ -150,7 +150,7 @@ def _figures(job: ArticleJob, text: ArticleText | None, rows: _Rows) -> Iterator
     """Yield figure by figure, so that only one is in memory; what is left out goes to the rows."""
     files, settings = job.files, job.settings.documents
     if files.pdf is not None or text is not None:
-        media = _LazyPictures(files.media, settings.max_raster_px)
+        media = LazyPictures(files.media, settings.max_raster_px)
         pdf = files.pdf.read_bytes() if files.pdf is not None else None
         found = iter_figures(files.article_id, pdf, text, media, settings)
         try:

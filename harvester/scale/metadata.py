@@ -68,6 +68,8 @@ def _from_tiff(data: bytes) -> PixelSize | None:
         with tifffile.TiffFile(io.BytesIO(data)) as tiff:
             page = tiff.pages[0]
             tags = {tag.name: tag.value for tag in page.tags}
+            # a file may hold several descriptions
+            words = "\n".join(str(tag.value)[:20_000] for tag in page.tags if tag.name == "ImageDescription")
             ome = tiff.ome_metadata if tiff.is_ome else None
             imagej = dict(tiff.imagej_metadata or {}) if tiff.is_imagej else None
             vendor = _vendor_tags(tiff)
@@ -78,7 +80,7 @@ def _from_tiff(data: bytes) -> PixelSize | None:
         (_from_ome(ome) if ome else None)
         or (_from_imagej(imagej, resolution) if imagej is not None else None)
         or _from_vendor(vendor)
-        or _from_description(str(tags.get("ImageDescription") or "")[:20_000])
+        or _from_description(words)
         or _from_resolution(resolution, tags.get("ResolutionUnit"))
     )
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -28,6 +29,8 @@ GRID: Curve = np.arange(-6.0, 6.0 + 1e-9, 1.0 / 64)
 PRIOR_LOG2 = (-3.5, 3.5)
 """Where the pixel size of a printed micrograph can lie before anything is known: 0.09 to 11 µm."""
 Z90, Z99 = 1.645, 2.576
+MIN_WRONG_BARS = 2
+"""From as many contradicted bars of one article on, its others are doubted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,31 @@ def reconcile(said: Witnesses, models: ErrorModels | None = None) -> Reconciled:
         )
         return _from_caption(said, mpp_um, models.objective_sd, curves, why)
     return Reconciled(said.snapshot_id, None, None, None, None, None, "No witness says anything that can be used.")
+
+
+def reconcile_article(items: Sequence[Witnesses], models: ErrorModels | None = None) -> list[Reconciled]:
+    """Join the witnesses of each snapshot of one article; bars of one article stand and fall together.
+
+    Who draws one bar wrongly has the scale of the microscope wrong, and draws the next one so. When at least two of an
+    article's bars contradict the tissue, and at least half of them do, the others are not believed either.
+    """
+    verdicts = [reconcile(item, models) for item in items]
+    barred = [k for k, item in enumerate(items) if item.bar_mpp_um is not None]
+    against = [k for k in barred if verdicts[k].agreement == "conflict"]
+    if len(against) < MIN_WRONG_BARS or 2 * len(against) < len(barred):
+        return verdicts
+    for k in barred:
+        if k not in against:
+            bar_um = items[k].bar_mpp_um
+            assert bar_um is not None
+            why = (
+                f"The scale bar gives {_um(bar_um)} a pixel; this one alone would pass, but {len(against)} of the"
+                f" {len(barred)} bars of this article contradict their tissue."
+            )
+            verdicts[k] = replace(
+                verdicts[k], mpp_um=None, mpp_lo_um=None, mpp_hi_um=None, source=None, agreement="conflict", reason=why
+            )
+    return verdicts
 
 
 def log_evidence(said: Witnesses, mpp_um: float, models: ErrorModels | None = None) -> float:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-TIMELESS = ("article", "asset", "figure", "panel", "snapshot", "estimate", "evidence", "review", "skip", "model")
+TIMELESS = ("article", "asset", "figure", "panel", "snapshot", "estimate", "evidence", "reconciled", "review", "skip",
+            "model")  # fmt: skip
 """Every table but `run`, which notes when things happened."""
 
 

@@ -1,0 +1,1 @@
+"""The image's estimates measured against the scale bars and reviews of a harvest."""
