@@ -131,5 +131,5 @@ def test_error_models_are_read_back_and_anything_else_is_refused(tmp_path):
 
     for text in ("[]", "{}", json.dumps(asdict(MODELS) | {"bar_sd": "NaN"})):
         path.write_text(text)
-        with pytest.raises(ValueError, match="models.json"):
+        with pytest.raises(ValueError, match=r"models\.json"):
             ErrorModels.read(path)
