@@ -20,28 +20,35 @@ LOW_HE_SCORE = 0.8
 
 RANKS = {doubt: rank for rank, doubt in enumerate(DOUBTS)}
 
-# The width of the interval orders the rows of one doubt; without an interval the score of H&E does.
-ORDER_QUERY = f"""
-SELECT judged.*, CASE doubt {" ".join(f"WHEN '{doubt}' THEN {rank}" for doubt, rank in RANKS.items())} END AS rank
-FROM (
-    SELECT s.snapshot_id, s.image_sha256, s.review_verdict, s.organ, s.journal, s.year, s.licence_code, s.he_score,
-           COALESCE(s.image_mpp_hi_um / s.image_mpp_lo_um, 0) AS ratio,
-           CASE
-             WHEN s.agreement = 'conflict' THEN 'conflict'
-             WHEN s.agreement = 'reviews_differ' THEN 'reviews_differ'
-             WHEN NOT s.image_abstained AND (s.bar_mpp_um < s.image_mpp_lo_um OR s.bar_mpp_um > s.image_mpp_hi_um)
-               THEN 'disagreement'
-             WHEN NOT s.image_abstained AND EXISTS (
-                 SELECT 1 FROM estimate e WHERE e.snapshot_id = s.snapshot_id AND NOT e.abstained
-                   AND (e.mpp_um < s.image_mpp_lo_um OR e.mpp_um > s.image_mpp_hi_um)) THEN 'disagreement'
-             WHEN s.mpp_um IS NULL THEN 'no_scale'
-             WHEN s.magnification_source = 'image' AND s.image_mpp_hi_um > {WIDE_RATIO} * s.image_mpp_lo_um THEN 'wide'
-             WHEN s.he_score < {LOW_HE_SCORE} THEN 'low_score'
-             ELSE 'none'
-           END AS doubt
-    FROM snapshots s
-) AS judged
+DOUBT_QUERY = f"""
+SELECT s.snapshot_id, s.image_sha256, s.review_verdict, s.organ, s.journal, s.year, s.licence_code, s.he_score,
+       COALESCE(s.image_mpp_hi_um / s.image_mpp_lo_um, 0) AS ratio,
+       CASE
+         WHEN s.agreement = 'conflict' THEN 'conflict'
+         WHEN s.agreement = 'reviews_differ' THEN 'reviews_differ'
+         WHEN NOT s.image_abstained AND (s.bar_mpp_um < s.image_mpp_lo_um OR s.bar_mpp_um > s.image_mpp_hi_um)
+           THEN 'disagreement'
+         WHEN NOT s.image_abstained AND EXISTS (
+             SELECT 1 FROM estimate e WHERE e.snapshot_id = s.snapshot_id AND NOT e.abstained
+               AND (e.mpp_um < s.image_mpp_lo_um OR e.mpp_um > s.image_mpp_hi_um)) THEN 'disagreement'
+         WHEN s.mpp_um IS NULL THEN 'no_scale'
+         WHEN s.magnification_source = 'image' AND s.image_mpp_hi_um > {WIDE_RATIO} * s.image_mpp_lo_um THEN 'wide'
+         WHEN s.he_score < {LOW_HE_SCORE} THEN 'low_score'
+         ELSE 'none'
+       END AS doubt
+FROM snapshots s
 """  # noqa: S608 nothing of a user's goes in
+"""One row a snapshot, with its doubt."""
+
+# the width of the interval orders the rows of one doubt, without an interval the score of H&E does
+ORDER_QUERY = f"""
+SELECT ranked.*, ROW_NUMBER() OVER (ORDER BY rank, ratio DESC, he_score, snapshot_id) AS position
+FROM (
+    SELECT d.*, CASE doubt {" ".join(f"WHEN '{doubt}' THEN {rank}" for doubt, rank in RANKS.items())} END AS rank
+    FROM review_doubt d
+) AS ranked
+"""  # noqa: S608
+"""The rows of a table `review_doubt` in their order: SQLite would work out a doubt anew at every use of it."""
 
 
 def rank_of(doubt: str, agreement: str | None) -> int:

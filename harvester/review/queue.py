@@ -10,7 +10,7 @@ from typing import Any, Self
 from sqlalchemy import Connection, RowMapping, text
 
 from harvester.catalog import Catalog
-from harvester.review.doubt import DOUBTS, ORDER_QUERY, RANKS
+from harvester.review.doubt import DOUBT_QUERY, DOUBTS, ORDER_QUERY, RANKS
 
 STATES: dict[str, str] = {
     "open": "Not yet looked at by me",
@@ -23,7 +23,7 @@ STATES: dict[str, str] = {
 }
 """Which rows by their reviews, and what the page calls them."""
 
-COUNTED_UP_TO = 10_000
+COUNTED_UP_TO = 1000
 CHUNK = 20_000
 """Rows written in one transaction, so that another writer waits for a second at most."""
 
@@ -208,22 +208,18 @@ class Queue:
 
 
 def _match_expression(words: str) -> str:
-    """Return an FTS5 query for all of the words, each taken as it stands; the last may go on.
+    """Return an FTS5 query for all of the words, each taken as it stands.
 
     Source: SQLite, FTS5, "Full-text Query Syntax": a string in double quotes is no syntax, quotes in it are doubled.
     """
-    quoted = ['"' + word.replace('"', '""').replace("\x00", "") + '"' for word in words.split()]
-    return " ".join(quoted) + "*"
+    return " ".join('"' + word.replace('"', '""').replace("\x00", "") + '"' for word in words.split())
 
 
 def _rebuild(connection: Connection, tick: Callable[[int], None]) -> None:
-    connection.execute(text("DROP TABLE IF EXISTS review_order"))
-    connection.execute(
-        text(
-            "CREATE TEMPORARY TABLE review_order AS SELECT ranked.*, ROW_NUMBER() OVER"  # noqa: S608 nothing of a user's
-            f" (ORDER BY rank, ratio DESC, he_score, snapshot_id) AS position FROM ({ORDER_QUERY}) AS ranked"
-        )
-    )
+    for name, query in (("review_doubt", DOUBT_QUERY), ("review_order", ORDER_QUERY)):
+        connection.execute(text(f"DROP TABLE IF EXISTS {name}"))
+        connection.execute(text(f"CREATE TEMPORARY TABLE {name} AS {query}"))
+    connection.execute(text("DROP TABLE review_doubt"))
     total = int(connection.execute(text("SELECT COUNT(*) FROM review_order")).scalar_one())
     is_sqlite = connection.dialect.name == "sqlite"
     if is_sqlite:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import threading
 
 import pytest
+from PIL import Image
 
 from harvester.geometry import BoxPx
+from harvester.records import ArticleResult, Asset, FigureRow, PanelRow, SnapshotRow
 from harvester.review.drawing import CannotDraw, PictureCache
 from harvester.review.item import draw_context, drawn_bar, round_length_um
 from harvester.review.queue import Filters, Queue
 from harvester.review.verdicts import Outdated, ReviewRefused, Verdict, save_verdict, withdraw_newest
 from tests.harvester.review.conftest import add_figure, page_with, tissue
+from tests.harvester.small_harvest import make_article, make_estimate, save_model, store_png
 
 ORDER = ["PMC4.1", "PMC3.1", "PMC2.1", "PMC5.1", "PMC1.1"]
 """Conflict, no scale, wide, low score, nothing."""
@@ -67,8 +71,6 @@ class TestOrder:
         assert ask(harvest, again, state="accept") == ["PMC1.1"]
 
     def test_two_models_that_disagree_are_a_reason(self, harvest):
-        from tests.harvester.small_harvest import make_estimate, save_model
-
         save_model(harvest, "other@1", rank=1)
         harvest.save_estimates([make_estimate("PMC1.1/f1/a/s1", 2.0, model_id="other@1")])
         queue = Queue(harvest)
@@ -85,7 +87,7 @@ class TestFilters:
             ({"journal": "J Kidney"}, ["PMC5.1"]),
             ({"year": 2021}, ["PMC4.1"]),
             ({"words": "kidney"}, ["PMC5.1"]),
-            ({"words": "live"}, ["PMC4.1", "PMC3.1", "PMC2.1", "PMC1.1"]),
+            ({"words": "livers"}, ["PMC4.1", "PMC3.1", "PMC2.1", "PMC1.1"]),
             ({"words": "liver kidney"}, []),
             ({"words": "liver", "year": 2021}, ["PMC4.1"]),
             ({"state": "accept"}, []),
@@ -186,10 +188,6 @@ class TestPictures:
 
     @pytest.mark.parametrize("rotation", [0, 90])
     def test_the_figure_is_drawn_from_its_page_with_both_outlines(self, harvest, rotation):
-        import io
-
-        from PIL import Image
-
         add_figure(harvest, 7, n=2, pdf=page_with(tissue(7), rotation=rotation))
         with harvest.reading() as connection:
             image = Image.open(io.BytesIO(draw_context(connection, harvest.root, "PMC7.1/f1/b/s1")))
@@ -206,6 +204,32 @@ class TestPictures:
             change()
             with harvest.reading() as connection, pytest.raises(CannotDraw):
                 draw_context(connection, harvest.root, "PMC1.1/f1/a/s1")
+
+    @pytest.mark.parametrize("is_large", [False, True])
+    def test_a_picture_of_ones_own_is_its_own_figure(self, harvest, is_large, monkeypatch):
+        article = make_article(8, source="local")
+        png = tissue(8)
+        (harvest.root / "articles/PMC8.1").mkdir()
+        (harvest.root / "articles/PMC8.1/mine.png").write_bytes(png)
+        harvest.save_article(article, [Asset("mine.png", "media", len(png), "0" * 32, "0" * 64)])
+        panel = PanelRow("PMC8.1/f1/p1", "PMC8.1/f1", None, "", BoxPx(0, 0, 400, 300), None, 400, 300, "he", 0.9)
+        path = store_png(harvest.root, png)
+        shot = SnapshotRow("PMC8.1/f1/p1/s1", panel.panel_id, BoxPx(200, 0, 400, 300), 0.9, 0.7, *path, "0" * 16)
+        figure = FigureRow("PMC8.1/f1", None, "", None, None, None, 400, 300, "media")
+        harvest.save_result(ArticleResult("PMC8.1", figures=(figure,), panels=(panel,), snapshots=(shot,)))
+        if is_large:
+            monkeypatch.setattr("harvester.review.drawing.MAX_SOURCE_PX", 1000)
+
+        with harvest.reading() as connection:
+            if is_large:
+                with pytest.raises(CannotDraw, match="too large"):
+                    draw_context(connection, harvest.root, shot.snapshot_id)
+                return
+            image = Image.open(io.BytesIO(draw_context(connection, harvest.root, shot.snapshot_id)))
+
+        assert image.size == (400, 300)
+        red, green, _ = image.getpixel((203, 150))
+        assert red > 150 and green < 130
 
     def test_finished_pictures_are_kept_until_they_fill_the_cache(self):
         cache, made = PictureCache(max_bytes=25), []
