@@ -214,11 +214,21 @@ def make_app(catalog: Catalog, queue: Queue, *, reviewer: str, blind: bool = Fal
 
     @app.get("/figure")
     def figure(request: Request, id: str = "") -> Response:
+        return _drawn(request, id, panel_only=False)
+
+    @app.get("/panel")
+    def panel(request: Request, id: str = "") -> Response:
+        return _drawn(request, id, panel_only=True)
+
+    def _drawn(request: Request, id: str, *, panel_only: bool) -> Response:
         with catalog.reading() as connection:
             if blind and not has_committed(connection, id, page.reviewer(request)):
                 return Response("Hidden until you have committed yourself.", 403, media_type="text/plain")
             try:
-                data = page.pictures.get(("figure", id), lambda: draw_context(connection, catalog.root, id))
+                data = page.pictures.get(
+                    ("panel" if panel_only else "figure", id),
+                    lambda: draw_context(connection, catalog.root, id, panel_only=panel_only),
+                )
             except CannotDraw as error:
                 return Response(str(error), 404, media_type="text/plain")
         return _jpeg(data)

@@ -69,12 +69,13 @@ class PictureCache:
 _MUPDF = threading.Lock()
 
 
-def draw_page_region(pdf: Path, page_number: int, marked: Marked) -> bytes:
+def draw_page_region(pdf: Path, page_number: int, marked: Marked, *, margin_pt: float = MARGIN_PT) -> bytes:
     """Draw a region of a page as JPEG, panel and snapshot outlined.
 
     Args:
         page_number: From 1.
         marked: In points of the page as displayed.
+        margin_pt: Drawn round the region.
 
     Raises:
         CannotDraw: when the file or page is not there or cannot be read, or another page is still being drawn.
@@ -85,7 +86,7 @@ def draw_page_region(pdf: Path, page_number: int, marked: Marked) -> bytes:
         with pymupdf.open(pdf, filetype="pdf") as document:
             page = document[page_number - 1]
             box = marked.region
-            wide = pymupdf.Rect(box.x0 - MARGIN_PT, box.y0 - MARGIN_PT, box.x1 + MARGIN_PT, box.y1 + MARGIN_PT)
+            wide = pymupdf.Rect(box.x0 - margin_pt, box.y0 - margin_pt, box.x1 + margin_pt, box.y1 + margin_pt)
             clip = wide & page.rect
             if clip.is_empty or clip.is_infinite:
                 raise CannotDraw("The figure lies outside its page.")
@@ -102,14 +103,16 @@ def draw_page_region(pdf: Path, page_number: int, marked: Marked) -> bytes:
     return _outlined(image, marked, clip.x0, clip.y0, zoom, zoom)
 
 
-def draw_picture(path: Path, marked: Marked) -> bytes:
-    """Draw a picture of one's own as JPEG; `marked` is in the pixels of the figure's raster.
+def draw_picture(path: Path, marked: Marked, *, width_px: int, height_px: int) -> bytes:
+    """Draw a region of a picture of one's own as JPEG; `marked` is in the pixels of a raster of the given size.
 
     Raises:
         CannotDraw: when the file is not there, too large or no picture.
     """
     image = _open_small(path, MAX_FIGURE_PX)
-    scale_x, scale_y = image.width / marked.region.width, image.height / marked.region.height
+    scale_x, scale_y, box = image.width / width_px, image.height / height_px, marked.region
+    left, top, right, bottom = box.x0 * scale_x, box.y0 * scale_y, box.x1 * scale_x, box.y1 * scale_y
+    image = image.crop((round(left), round(top), round(right), round(bottom)))
     return _outlined(image, marked, marked.region.x0, marked.region.y0, scale_x, scale_y)
 
 

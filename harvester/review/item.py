@@ -123,8 +123,8 @@ def drawn_bar(mpp_um: float, width_px: int, height_px: int) -> DrawnBar:
     )
 
 
-def draw_context(connection: Connection, root: Path, snapshot_id: str) -> bytes:
-    """Draw the figure that a snapshot was taken from as JPEG, with its panel and itself outlined.
+def draw_context(connection: Connection, root: Path, snapshot_id: str, *, panel_only: bool = False) -> bytes:
+    """Draw the figure that a snapshot was taken from as JPEG, with its panel and itself outlined; or the panel alone.
 
     Raises:
         CannotDraw: when there is no such snapshot, its file is gone or cannot be read, or its place is not known.
@@ -145,12 +145,18 @@ def draw_context(connection: Connection, root: Path, snapshot_id: str) -> bytes:
     figure = connection.execute(text(query), {"figure_id": place["figure_id"]}).mappings().one()
     spot = place_values(place)
     if spot["page_number"] is not None and figure["page_x0_pt"] is not None and figure["pdf"]:
-        marked = Marked(_box(figure, "page", "pt"), _box(place, "page", "pt"), _box(spot, "page", "pt"))
-        return draw_page_region(_stored(root, figure["article_id"], figure["pdf"]), figure["page_number"], marked)
+        pdf, panel, snapshot = figure["pdf"], _box(place, "page", "pt"), _box(spot, "page", "pt")
+        path = _stored(root, figure["article_id"], pdf)
+        if panel_only:
+            return draw_page_region(path, figure["page_number"], Marked(panel, None, snapshot), margin_pt=0.0)
+        return draw_page_region(path, figure["page_number"], Marked(_box(figure, "page", "pt"), panel, snapshot))
     if figure["n_media"] == 1 and not figure["pdf"] and spot["figure_x0_px"] is not None:
-        whole = BoxPt(0.0, 0.0, figure["width_px"], figure["height_px"])
-        marked = Marked(whole, _box(place, "panel", "px"), _box(spot, "figure", "px"))
-        return draw_picture(_stored(root, figure["article_id"], figure["media"]), marked)
+        width_px, height_px = figure["width_px"], figure["height_px"]
+        panel, snapshot = _box(place, "panel", "px"), _box(spot, "figure", "px")
+        whole = Marked(BoxPt(0.0, 0.0, width_px, height_px), panel, snapshot)
+        marked = Marked(panel, None, snapshot) if panel_only else whole
+        path = _stored(root, figure["article_id"], figure["media"])
+        return draw_picture(path, marked, width_px=width_px, height_px=height_px)
     raise CannotDraw("The figure has no place on a page of the PDF.")
 
 

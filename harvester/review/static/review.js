@@ -107,6 +107,23 @@ function size() {
   return { width: +data.width, height: +data.height, x0: +data.x0, y0: +data.y0 };
 }
 
+// what is shown, in pixels of the snapshot: itself, or the whole panel round it
+function view() {
+  const { width, height, x0, y0 } = size();
+  const data = $("stage").dataset;
+  return data.whole ? [-x0, -y0, +data.panelWidth, +data.panelHeight] : [0, 0, width, height];
+}
+
+function showWhole(isWhole) {
+  const [stage, picture] = [$("stage"), $("picture")];
+  picture.dataset.snapshot ??= picture.getAttribute("src");
+  if (isWhole) stage.dataset.whole = "yes"; else delete stage.dataset.whole;
+  picture.src = isWhole ? picture.dataset.panel : picture.dataset.snapshot;
+  $("overlay").setAttribute("viewBox", view().join(" "));
+  $("whole").setAttribute("aria-pressed", isWhole);
+  say(isWhole ? "The whole panel, drawn from the page; the snapshot is outlined." : "The snapshot.");
+}
+
 function start(kind, ends) {
   const { width, height } = size();
   tool = { kind, ends: ends ?? [[width * 0.25, height * (kind === "line" ? 0.5 : 0.25)], [width * 0.75, height * (kind === "line" ? 0.5 : 0.75)]], active: 1 };
@@ -125,8 +142,8 @@ function steer(event) {
 }
 
 function move(end, [x, y]) {
-  const { width, height } = size();
-  tool.ends[end] = [Math.min(Math.max(x, 0), width), Math.min(Math.max(y, 0), height)];
+  const [left, top, width, height] = view();
+  tool.ends[end] = [Math.min(Math.max(x, left), left + width), Math.min(Math.max(y, top), top + height)];
   draw();
 }
 
@@ -200,6 +217,12 @@ function prepare() {
     zoom = zoom === 4 ? 1 : zoom * 2;
     $("sheet").style.width = $("sheet").style.height = `${100 * zoom}%`;
     say(zoom === 1 ? "The whole snapshot." : `Enlarged ${zoom} times.`);
+  });
+  $("whole").addEventListener("click", () => showWhole(!stage.dataset.whole));
+  $("picture").addEventListener("error", () => {
+    if (!stage.dataset.whole) return say("The snapshot's file is gone.", true);
+    showWhole(false);
+    say("The panel cannot be drawn: its file is gone, or it has no place on a page.", true);
   });
   $("measure").addEventListener("click", () => start("line"));
   $("draw-box").addEventListener("click", () => start("box"));

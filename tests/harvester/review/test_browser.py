@@ -99,6 +99,11 @@ def test_every_key_does_what_the_help_says(reader: Reader):
     reader.press("f")
     assert reader.run("document.getElementById('enlarge').getAttribute('aria-pressed')") == "true"
 
+    reader.press("v")
+    reader.wait(lambda: "/panel?" in reader.run("document.getElementById('picture').currentSrc"))
+    assert reader.run("document.getElementById('overlay').getAttribute('viewBox')") == "0 0 400 300"
+    reader.press("v")
+
     # accept, reject, undo
     reader.press("a")
     assert (reader.shown, reader.said) == ("PMC3.1", "Accepted: PMC4.1/f1/a/s1.")

@@ -227,7 +227,12 @@ class TestPictures:
                 return
             image = Image.open(io.BytesIO(draw_context(connection, harvest.root, shot.snapshot_id)))
 
-        assert image.size == (400, 300)
+            panel_of = draw_context(connection, harvest.root, shot.snapshot_id, panel_only=True)
+            on_page = draw_context(connection, harvest.root, "PMC1.1/f1/a/s1", panel_only=True)
+
+        assert image.size == Image.open(io.BytesIO(panel_of)).size == (400, 300)
+        wide, high = Image.open(io.BytesIO(on_page)).size
+        assert wide / high == pytest.approx(200 / 150, rel=0.01)
         red, green, _ = image.getpixel((203, 150))
         assert red > 150 and green < 130
 
