@@ -133,19 +133,22 @@ class Queue:
     ) -> list[str]:
         """Return the ids of the rows after (or before) a snapshot, in the queue's order; from its start without."""
         where, values, source = self._conditions(connection, filters, reviewer)
-        order = ("position",) if filters.words else self._order
+        order = self._order
+        if filters.words or filters.doubt:
+            order = ("position",)
+        # the search yields its own rows in order, and is only asked in order when its own column is named
+        names = ["review_search.rowid"] if "review_search" in source else [f"q.{name}" for name in order]
         if beside is not None:
-            columns = ", ".join(("rank", "shuffle", "position"))
-            query = f"SELECT {columns} FROM review_queue WHERE snapshot_id = :beside"  # noqa: S608
+            query = "SELECT rank, shuffle, position FROM review_queue WHERE snapshot_id = :beside"
             at = connection.execute(text(query), {"beside": beside}).mappings().one_or_none()
             if at is not None:
                 sign = "<" if backwards else ">"
-                where.append(f"({', '.join(f'q.{n}' for n in order)}) {sign} ({', '.join(f':at_{n}' for n in order)})")
+                where.append(f"({', '.join(names)}) {sign} ({', '.join(f':at_{name}' for name in order)})")
                 values |= {f"at_{name}": at[name] for name in order}
         direction = " DESC" if backwards else ""
         query = (
             f"SELECT q.snapshot_id FROM {source} WHERE {' AND '.join(where) or '1 = 1'}"  # noqa: S608 columns are ours
-            f" ORDER BY {', '.join(f'q.{name}{direction}' for name in order)} LIMIT :limit"
+            f" ORDER BY {', '.join(f'{name}{direction}' for name in names)} LIMIT :limit"
         )
         found = list(connection.execute(text(query), {**values, "limit": limit}).scalars())
         return found[::-1] if backwards else found

@@ -133,23 +133,25 @@ def draw_catalog(root: Path, n: int) -> None:
     connection.close()
 
 
-def median_ms(ask: Callable[[], object]) -> float:
-    """Return the median of a few rounds, after one to warm up."""
+def median_ms(ask: Callable[[], object]) -> tuple[float, float]:
+    """Return the medians of wall time and of this process's CPU time over a few rounds, after one to warm up."""
     ask()
-    seconds = []
+    walls, cpus = [], []
     for _ in range(ROUNDS):
-        begin = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         ask()
-        seconds.append(time.perf_counter() - begin)
-    return 1000 * statistics.median(seconds)
+        walls.append(1000 * (time.perf_counter() - wall))
+        cpus.append(1000 * (time.process_time() - cpu))
+    return statistics.median(walls), statistics.median(cpus)
 
 
-def bench_pages(root: Path, n: int) -> dict[str, float]:
-    """Return milliseconds of each page by name."""
+def bench_pages(root: Path, n: int) -> dict[str, tuple[float, float]]:
+    """Return milliseconds of each page by name: wall, CPU of client and server together."""
     with Catalog.open(root) as catalog:
-        begin = time.perf_counter()
+        catalog.set_checkpoint("review_queue", None)
+        wall, cpu = time.perf_counter(), time.process_time()
         Queue(catalog).refresh()
-        made_s = time.perf_counter() - begin
+        made = 1000 * (time.perf_counter() - wall), 1000 * (time.process_time() - cpu)
         with serving(catalog) as served:
             client = Client(served.address).enter()
             middle = catalog.rows("SELECT snapshot_id FROM review_queue WHERE position = :at", at=n // 2)[0][
@@ -170,7 +172,7 @@ def bench_pages(root: Path, n: int) -> dict[str, float]:
                 "search, a rare word": "/grid?words=rarissima",
                 "search, no hit": "/grid?words=zzzz",
             }
-            times = {"queue made anew (once)": 1000 * made_s}
+            times = {"queue made anew (once)": made}
             for name, path in pages.items():
                 assert client.ask(path)[0] == 200, path
                 times[name] = median_ms(lambda path=path: client.ask(path))
@@ -200,7 +202,7 @@ INDEXES = {
 def bench_indexes(root: Path) -> None:
     with Catalog.open(root) as catalog:
 
-        def asked(filters: Filters | None) -> float:
+        def asked(filters: Filters | None) -> tuple[float, float]:
             queue = Queue(catalog, blind=filters is None)
 
             def ask() -> None:
@@ -218,19 +220,19 @@ def bench_indexes(root: Path) -> None:
                 )
                 connection.exec_driver_sql(query).all()
 
-        print("| index | with, ms | without, ms |\n|---|---:|---:|")
+        print("| index | with, ms | CPU | without, ms | CPU |\n|---|---:|---:|---:|---:|")
         for name, filters in INDEXES.items():
-            with_ms = asked(filters)
+            with_it = asked(filters)
             if name == "review_search":
-                without_ms = median_ms(scan)
+                without = median_ms(scan)
             else:
                 (row,) = catalog.rows("SELECT sql FROM sqlite_master WHERE name = :name", name=name)
                 with catalog.writing() as connection:
                     connection.exec_driver_sql(f"DROP INDEX {name}")
-                without_ms = asked(filters)
+                without = asked(filters)
                 with catalog.writing() as connection:
                     connection.exec_driver_sql(row["sql"])
-            print(f"| `{name}` | {with_ms:,.1f} | {without_ms:,.1f} |", flush=True)
+            print(f"| `{name}` | " + " | ".join(f"{ms:,.1f}" for ms in (*with_it, *without)) + " |", flush=True)
 
 
 def main() -> None:
@@ -248,9 +250,10 @@ def main() -> None:
             if not (root / "catalog.db").exists():
                 draw_catalog(root, n)
             columns[n] = bench_pages(root, n)
-        print("| ms, median of 7 | " + " | ".join(f"{n:,}" for n in sizes) + " |\n|---" + "|---:" * len(sizes) + "|")
+        heads = " | ".join(f"{n:,} | CPU" for n in sizes)
+        print(f"| ms, median of {ROUNDS} | {heads} |\n|---" + "|---:" * 2 * len(sizes) + "|")
         for name in columns[sizes[0]]:
-            print(f"| {name} | " + " | ".join(f"{columns[n][name]:,.0f}" for n in sizes) + " |")
+            print(f"| {name} | " + " | ".join(f"{ms:,.0f}" for n in sizes for ms in columns[n][name]) + " |")
         if options.indexes:
             print()
             bench_indexes(folder / str(sizes[-1]))
