@@ -133,7 +133,7 @@ class Queue:
     ) -> list[str]:
         """Return the ids of the rows after (or before) a snapshot, in the queue's order; from its start without."""
         where, values, source = self._conditions(connection, filters, reviewer)
-        order = self._order
+        order: tuple[str, ...] = self._order
         if filters.words or filters.doubt:
             order = ("position",)
         # the search yields its own rows in order, and is only asked in order when its own column is named
