@@ -17,7 +17,7 @@ _OBJECTIVE = re.compile(
     r"objective|\blens|/\s?[01]\.\d|\bNA\b|numerical aperture|\bplan\b|apo\b|apochromat|neofluar", re.IGNORECASE
 )
 _ORIGINAL = re.compile(r"\b(?:original|total|final)\b", re.IGNORECASE)
-_OIL = re.compile(r"\boil\b|\bimmersion\b", re.IGNORECASE)
+_OIL = re.compile(r"\boil\b(?! red)|\bimmersion\b", re.IGNORECASE)
 _INSET = re.compile(r"\binsets?\b|\binserts?\b", re.IGNORECASE)
 
 MAX_VALUES = 200

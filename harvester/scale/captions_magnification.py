@@ -69,7 +69,8 @@ _BAD_WORD = re.compile(
     re.IGNORECASE,
 )
 _BAD_BEFORE = re.compile(
-    r"(?:\bzoom(?:ed)?(?: factor| of| =| in)?|\beyepieces?(?: of)?|\boculars?(?: of)?|\b[npkrt]\s?[=<>≤≥]|"
+    r"(?:\breproduced(?: at)?|\bzoom(?:ed)?(?: factor| of| =| in)?|\beyepieces?(?: of)?|\boculars?(?: of)?|"
+    r"\b[npkrt]\s?[=<>≤≥]|"
     r"\bp\s?[<=>]\s?[\d.]+|"
     r"\bfig(?:ure)?s?\.?|\btables?|\bday|\bweek|\bpassage|\bgrade|\bstage|\blane|\bcentrifug\w*(?: at)?|"
     r"\bdilut\w*|\bn ?=|"
@@ -84,6 +85,7 @@ _NAME_LEFT = re.compile(
     r"objective)\s?[,:]?\s?$",
     re.IGNORECASE,
 )
+_DEGREE_LEFT = re.compile(r"\b(?:low|medium|middle|intermediate|moderate|high)(?:er|est)?[- ]?$", re.IGNORECASE)
 _NAME_RIGHT = re.compile(
     r"\s?(?:/\s?[01]\.\d{1,2}(?: ?NA\b)?|[,;]? ?NA\s?=?\s?[01]\.\d{1,2})?(?:[ -]?\(?(?:oil(?: immersion)?|"
     r"water immersion|immersion)\)?)?"
@@ -178,7 +180,10 @@ def _fits(said: Prepared, start: int, stop: int, x: float) -> bool:
     if flat[start] == "×" and x >= 20:
         return True
     before, after = flat[:start].rstrip()[-1:], flat[stop:].lstrip()
-    alone = before in ("", "(", "[", ",", ";", ":") and (not after or after[0] in "),;.]:(" or after.startswith("and "))
+    opens, closes = before in ("", "(", "[", ",", ";", ":", "."), not after or after[0] in "),;.]:("
+    alone = opens and (closes or after.startswith("and "))
+    if alone and flat[start] == "×" and after[:1] == ")" and x >= 4:
+        return True
     if alone and (before in ("(", "[") or x >= 20):
         return True
     # a stain may end the sentence before: "Stained with H&E. X 40"
@@ -295,6 +300,9 @@ def _with_names(said: Prepared, one: FoundMagnification) -> FoundMagnification:
     left = _NAME_LEFT.search(said.flat[max(0, one.start - 48) : one.start])
     right = _NAME_RIGHT.match(said.flat, one.stop)
     shift = max(0, one.start - 48)
+    # "high magnification (×400)" says two things
+    if left and _DEGREE_LEFT.search(said.flat[max(0, shift + left.start() - 14) : shift + left.start()]):
+        left = None
     return replace(one, start=shift + left.start() if left else one.start, stop=right.end() if right else one.stop)
 
 

@@ -47,6 +47,8 @@ _MICROSCOPY = re.compile(
 )
 
 _LIGHT_WORDS = (
+    "immunohistochemistry immunohistochemical oil red silver giemsa congo alcian blue sirius picrosirius reticulin "
+    "toluidine periodic acid schiff "
     "magnification magnifications magnified original final total scale bar bars is are was were at in of for and "
     "the panel panels image images figure figures fig figs both represent represents represented indicate "
     "indicates equal equals correspond corresponds to denote denotes show shows measure measures length lengths "
@@ -241,7 +243,11 @@ def _letter_lists(said: Prepared, flat: str, start: int, stop: int, spans: list[
         foreign = not said.known.issuperset(labels)
         if foreign and (said.is_given or not (bracketed or pointed or heads)):
             continue
-        if bare in ("a", "A") and not bracketed and re.match(r"\s[a-z]", flat[end : end + 2]):
+        if (
+            (bare == "a" or (bare == "A" and not pointed))
+            and not bracketed
+            and re.match(r"\s[a-z]", flat[end : end + 2])
+        ):
             continue
         if len(bare) == 1 and bare.islower() and not (bracketed or pointed):
             continue
@@ -289,7 +295,8 @@ def _tie_run(said: Prepared, flat: str, run: list[_Token]) -> dict[int, tuple[st
             gap = flat[value.stop : near.start] if other > k else flat[near.stop : value.start]
             pointed = other > k and re.search(r"\b(?:in|for|on|of|panels?)\b", gap)
             same_piece = said.piece_of[near.start] == said.piece_of[value.start]
-            if not (pointed or same_piece) or (
+            said_before = other < k and re.search(r"\b(?:is|are|at|shown)\b", gap)
+            if not (pointed or said_before or same_piece) or (
                 other > k and not pointed and re.search(r"[.;]", gap) and len(group) == 1
             ):
                 continue

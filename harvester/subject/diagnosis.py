@@ -20,7 +20,7 @@ _STOP_WORDS = (
     "staining normal control surrounding confirmed panel figure no not non without excludes patient patients case "
     "cases treated mice rats mouse rat model main mass part tissue tissues around within through into its their "
     "our which borderline-like large small both human dense large subcutaneous enhanced scattered individual "
-    "atypical infiltrant purely rare definitive final diagnosis appearance features cells cell after before "
+    "atypical infiltrant purely rare definitive final diagnosis appearance features cells after before "
     "during under view evidence mri ct pet scan angiographic incidental finding presentation recurrence residual "
     "primary-like report resection specimen"
 )
@@ -30,7 +30,7 @@ _NEGATED = re.compile(
     re.IGNORECASE,
 )
 _TAIL = re.compile(
-    r"\s+(?:of (?:the )?(?:low|uncertain|borderline) malignant potential|of (?:the )?[a-z]+(?=[\s.,;)]|$)|"
+    r"\s+(?:of (?:the )?(?:low|uncertain|borderline) malignant potential|of (?:the )?[a-z]+(?: [a-z]+)?(?=[.,;)]|$)|"
     r"(?:with|and) invasive carcinoma|infected with [A-Z][a-z]+ [a-z]+)",
     re.IGNORECASE,
 )

@@ -62,7 +62,7 @@ ORGANS: tuple[Organ, ...] = (
     _organ("fallopian tube", 3889, r"fallopian tubes?|oviducts?"),
     _organ("gallbladder", 2110, r"gall ?bladders?"),
     _organ("gingiva", 1828, r"gingiva\w*", "oral mucosa"),
-    _organ("heart", 948, r"hearts?|cardiac|myocardi\w+|cardiomyocytes?|ventricular wall|atrial|cardiomyopath\w+"),
+    _organ("heart", 948, r"hearts?|cardiac|myocardi\w+|cardiomyo\w+|(?:left|right) ventric\w+|atrial"),
     _organ("ileum", 2116, r"ile(?:um|al)", "small intestine"),
     _organ("intestine", 160, r"intestin(?:e|es|al)|bowels?"),
     _organ("jejunum", 2115, r"jejun(?:um|al)", "small intestine"),

@@ -66,7 +66,9 @@ _TAKEN_FROM = re.compile(
 )
 _LIST = re.compile(r"\s?(?:,\s?and|,|and|or|&)\s?(?:the )?")
 _IS_TISSUE = re.compile(
-    r"\s(?:tissues?|sections?|biops(?:y|ies)|samples?|specimens?|parenchyma|metasta(?:sis|ses))\b", re.IGNORECASE
+    r"\s(?:core |needle |punch )?(?:tissues?|sections?|biops(?:y|ies)|samples?|specimens?|parenchyma|"
+    r"metasta(?:sis|ses))\b",
+    re.IGNORECASE,
 )
 
 
@@ -157,7 +159,7 @@ def _smallest(names: dict[str, bool]) -> tuple[str, ...]:
 
 
 def _organ(own: str, levels: dict[str, str], terms: str) -> tuple[str | None, str | None]:
-    if shows_no_picture(own) or _CULTURE.search(own) or is_graft(own):
+    if shows_no_picture(own) or _CULTURE.search(own) or is_graft(f"{own} {levels['whole caption']}"):
         return None, None
     whole = levels["whole caption"]
     weak: tuple[str, str] | None = None

@@ -1,7 +1,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harvester.letters import MAX_CHARS
@@ -35,6 +35,7 @@ def stated(caption, letters=()):
     return [(m.stated_x, m.letters) for m in read_caption(caption, letters).magnifications]
 
 
+@settings(deadline=None, max_examples=50)
 @given(WORDS, STATED_X, STYLES, st.sampled_from(["{} ({}).", "{}. {}.", "{}, {}."]))
 def test_a_magnification_said_of_the_whole_figure_is_read_back(words, x, style, frame):
     caption = frame.format(f"Histology of {words}", style.format(shown(x)))
@@ -42,6 +43,7 @@ def test_a_magnification_said_of_the_whole_figure_is_read_back(words, x, style, 
     assert stated(caption) == [(x, ())]
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(WORDS, STATED_X), min_size=2, max_size=6), STYLES, LETTER_STYLES, st.booleans())
 def test_a_magnification_in_the_part_of_a_panel_is_that_panels(parts, style, letter_style, upper):
     letters = [chr((65 if upper else 97) + k) for k in range(len(parts))]
@@ -55,6 +57,7 @@ def test_a_magnification_in_the_part_of_a_panel_is_that_panels(parts, style, let
     assert stated(caption) == expected
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     st.lists(WORDS, min_size=2, max_size=6),
     st.data(),
@@ -75,6 +78,7 @@ def test_a_list_by_letters_at_the_end_is_given_to_its_letters(parts, data, frame
     assert found == [(x, tuple(g)) for g, x in groups]
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(WORDS, min_size=2, max_size=3), st.sampled_from([", {} and {}", " {} and {}"]))
 def test_respectively_gives_each_letter_its_own(parts, _):
     letters = [chr(65 + k) for k in range(len(parts))]
@@ -85,6 +89,7 @@ def test_respectively_gives_each_letter_its_own(parts, _):
     assert found == [(100.0, ("A",)), (400.0, ("B",))]
 
 
+@settings(deadline=None, max_examples=50)
 @given(WORDS, LENGTHS, BARS)
 def test_a_bar_length_is_read_back(words, length, style):
     (found,) = read_caption(f"{words.capitalize()}. {style.format(length)}.").lengths
@@ -92,6 +97,7 @@ def test_a_bar_length_is_read_back(words, length, style):
     assert (found.kind, found.value, found.length_um, found.letters) == ("scale_bar", length, length, ())
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(LENGTHS, min_size=2, max_size=5), st.booleans())
 def test_bars_by_letters_share_a_unit(lengths, each_has_unit):
     unit = " µm" if each_has_unit else ""
@@ -103,6 +109,7 @@ def test_bars_by_letters_share_a_unit(lengths, each_has_unit):
     assert [(n.length_um, n.letters) for n in found] == [(v, (chr(65 + k),)) for k, v in enumerate(lengths)]
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.text(max_size=400), st.lists(st.sampled_from("ABCDEF"), max_size=6))
 def test_any_text_is_read_without_complaint(caption, letters):
     reading = read_caption(caption, letters, caption)
@@ -160,6 +167,7 @@ def test_other_numbers_with_an_x_are_no_magnification(caption):
         ("H&E, ×100", [10]),
         ("H&E, ×100 oil", [100]),
         ("H&E, ×1000", [100]),
+        ("Oil red O, ×100", [10]),
         ("H&E, 10x", [10]),
         ("H&E, 20x", [20]),
         ("TEM, ×15,000", [None]),
@@ -176,6 +184,21 @@ def test_words_alone_are_a_statement_without_a_number():
     assert [(m.stated_x, m.reading, m.letters) for m in found] == [
         (None, "words", ("A",)), (None, "words", ("B",)), (None, "words", ("C",)),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("Histology at high magnification (×400).", [(None, ()), (400, ())]),
+        ("Groups (A) fed, (B) starved. Liver (A, ×10). Necrosis seen here (B, ×20).", [(10, ("A",)), (20, ("B",))]),
+        ("A–B (Immunohistochemistry, ×40), C–D (H & E, ×200). (A) w. (B) x. (C) y. (D) z.",
+         [(40, ("A", "B")), (200, ("C", "D"))]),
+        ("Stained [A, B & C: x100, D: x400]. (A) w. (B) x. (C) y. (D) z.", [(100, ("A", "B", "C")), (400, ("D",))]),
+        ("(A) w. (B) x. (C) y. Magnification was ×100 in A and C and ×400 in B.", [(100, ("A", "C")), (400, ("B",))]),
+    ],
+)  # fmt: skip
+def test_letters_beside_a_magnification_win_over_the_part_it_stands_in(caption, expected):
+    assert stated(caption, sorted({x for _, letters in expected for x in letters})) == expected
 
 
 def test_a_range_keeps_both_ends():

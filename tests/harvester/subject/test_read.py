@@ -2,7 +2,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harvester.subject.organs import BY_NAME, ORGANS
@@ -42,6 +42,8 @@ def test_every_species_is_named_by_two_words_and_has_one_scientific_name():
         ("PCR products of liver DNA", None),
         ("H&E of a human colon carcinoma xenograft in nude mice", None),
         ("Mass adjacent to the bladder", None),
+        ("Breast core biopsy shows colorectal metastatic adenocarcinoma", "breast"),
+        ("Sections of LNCaP xenograft prostate tumors", None),
         ("Cells positive for prostate-specific antigen (IHC)", None),
     ],
 )
@@ -86,6 +88,8 @@ def test_each_answer_says_where_it_comes_from():
         ("Histology excludes lymphoma", None),
         ("A tumor", None),
         ("Stroma and melanoma cells", None),
+        ("Sections of oral squamous cell carcinoma", "oral squamous cell carcinoma"),
+        ("Grossly, the tumor of the transverse colon forms an ulcer", None),
         ("Section showing chronic hepatitis", "chronic hepatitis"),
     ],
 )
@@ -93,6 +97,7 @@ def test_the_diagnosis_is_verbatim(words, diagnosis):
     assert read_subject(words, words, "", ()).diagnosis_text == diagnosis
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=80), st.lists(st.text(max_size=20), max_size=4))
 def test_any_text_is_read_without_complaint(part, caption, title, mesh):
     reading = read_subject(part, caption, title, mesh)
