@@ -158,6 +158,7 @@ def _with_bar(rng: Generator, pixels: RgbImage, mpp_um: float, style: str) -> Dr
         style, max(2 * finer, round(size * rng.uniform(0.12, 0.5)))
     )
     ink, ground = _inks(rng, style)
+    luck = rng.integers(1 << 30)
     if style == "margin":
         band = np.full((int(2.2 * size + thick + 14), width, 3), 255, np.uint8)
         pixels = np.concatenate([pixels, band])
@@ -177,6 +178,8 @@ def _with_bar(rng: Generator, pixels: RgbImage, mpp_um: float, style: str) -> Dr
     else:
         block_w, block_h = max(n_px, text_w), thick + gap + text_h
     x, y = _corner(rng, style, image.size, (block_w, block_h), size)
+    if style in ("black", "white", "thin", "ticks", "unlabelled", "beside", "vertical", "checkered", "shrunk"):
+        ink, ground = _seen(pixels[y : y + block_h, x : x + block_w], ink, ground, int(luck))
     if style == "box":
         pad = max(3, size // 3)
         draw.rectangle([x - pad, y - pad, x + block_w + pad, y + block_h + pad], fill=ground)
@@ -223,6 +226,15 @@ def _inks(rng: Generator, style: str) -> tuple[tuple[int, int, int], tuple[int, 
     if choice < 0.6:
         return black, white
     return (white, black) if choice < 0.85 else (COLOURS["blue"], white)
+
+
+def _seen(
+    under: RgbImage, ink: tuple[int, int, int], ground: tuple[int, int, int], luck: int
+) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Authors take another ink where theirs can't be seen; one in ten doesn't look."""
+    light = float(under.mean())
+    hidden = (light < 115 and max(ink) < 60) or (light > 195 and min(ink) > 200)
+    return (ground, ink) if hidden and luck % 10 else (ink, ground)
 
 
 def _corner(rng: Generator, style: str, size: tuple[int, int], block: tuple[int, int], em: int) -> tuple[int, int]:
