@@ -12,11 +12,16 @@ from collections.abc import Sequence
 from harvester.geometry import BoxPx
 from harvester.records import Figure, Panel, ScaleBar, StatedLength
 from harvester.scale.bar_labels import BarLabel, parse_label
+from harvester.scale.bar_pixels import pixel_candidates
+from harvester.scale.bar_reading import read_labels
 from harvester.scale.bar_shapes import Candidate, Spot, drawn_candidates, pair_up, to_native
 from harvester.scale.lettering import TextReader
 
 PLAUSIBLE_MPP_UM = (0.02, 60.0)
 """Pixel sizes that a printed light micrograph of tissue can have: from an oil lens, enlarged, to a whole section."""
+
+UNLABELLED_SHAPE = 0.5
+"""How much a strip must look like a bar before a length that only the caption gives is given to it."""
 
 
 def find_scale_bars(
@@ -49,9 +54,44 @@ def find_scale_bars(
         bars.append(_bar(drawn[i], texts[j][1], "pdf_text", 0.97))
     free = [c for i, c in enumerate(drawn) if i not in used]
     lengths = [s for s in stated if s.kind == "scale_bar"]
+    if not bars and search_pixels:
+        bars = _burned_in(panel, free, texts, lengths, reader)
     if not bars and lengths and len(free) == 1:
         bars.append(_bar(free[0], _from_caption(lengths[0]), "caption", 0.7 * lengths[0].score))
     return sorted(bars, key=lambda bar: (-bar.score, bar.box))
+
+
+def _burned_in(
+    panel: Panel,
+    drawn: Sequence[Candidate],
+    texts: Sequence[tuple[Spot, BarLabel]],
+    lengths: Sequence[StatedLength],
+    reader: TextReader | None,
+) -> list[ScaleBar]:
+    """Return bars in the pixels (or drawn ones whose label is in the pixels), labelled by text, reader or caption."""
+    candidates = list(drawn) + pixel_candidates(panel.pixels)
+    if not candidates:
+        return []
+    paired = pair_up(candidates, [spot for spot, _ in texts])
+    if paired:
+        return [_bar(candidates[i], texts[j][1], "pdf_text", 0.9) for i, j in paired]
+    bars = []
+    if reader is not None:
+        for i, read in read_labels(panel.pixels, candidates, reader):
+            candidate = candidates[i]
+            score = read.certainty * (0.6 + 0.4 * min(1.0, candidate.shape / 0.6))
+            if lengths:
+                score *= 1.0 if any(abs(s.length_um / read.label.length_um - 1) < 0.01 for s in lengths) else 0.8
+            bars.append(_bar(candidate, read.label, "ocr", score))
+    if not bars and lengths:
+        best = max(candidates, key=_likely)
+        if _likely(best) >= UNLABELLED_SHAPE:
+            bars.append(_bar(best, _from_caption(lengths[0]), "caption", 0.8 * _likely(best) * lengths[0].score))
+    return bars
+
+
+def _likely(candidate: Candidate) -> float:
+    return candidate.shape
 
 
 def _typeset_labels(panel: Panel, figure: Figure) -> list[tuple[Spot, BarLabel]]:
