@@ -97,6 +97,10 @@ def parse_read_label(text: str) -> BarLabel | None:
     found = _READ.match(number + rest)
     if not found:
         return None
+    stray = found["number"].strip()
+    if re.fullmatch(r"\d+1", stray) and _value(stray) not in ROUND_VALUES and _value(stray[:-1]) in ROUND_VALUES:
+        # the first stroke of the µ, or of what lies under it
+        return _label(text, stray[:-1], "µm" if found["unit"] == "m" else found["unit"], 0.6)
     sure = bool(re.fullmatch(rf"{_MICRO}|nm|mm|cm", found["unit"]))
     mended = number != head[1]
     return _label(text, found["number"], found["unit"], (1.0 if sure else 0.75) * (0.85 if mended else 1.0))

@@ -25,8 +25,8 @@ MIN_STEP = 16
 """Grey levels by which a channel must change across the edge of a bar, over two rows."""
 MAX_THICK_SHARE = 0.05
 MAX_LENGTH_SHARE = 0.7
-MAX_RUNS = 1500
-MAX_FOUND = 10
+MAX_RUNS = 900
+MAX_FOUND = 20
 GAP_PX = 2
 """Columns of an edge that may be missing: a speck of noise, the foot of a letter."""
 
@@ -53,11 +53,18 @@ def pixel_candidates(pixels: RgbImage) -> list[Candidate]:
     for is_vertical in (False, True):
         image = np.ascontiguousarray(small.transpose(1, 0, 2)) if is_vertical else small
         native = pixels.transpose(1, 0, 2) if is_vertical else pixels
+        seen: set[tuple[int, ...]] = set()
         for x0, y0, x1, y1 in _strips(image):
+            key = (round(x0 / 4), round(y0), round(x1 / 4), round(y1))  # one strip shows in several channels
+            if key in seen:
+                continue
+            seen.add(key)
             measured = _measure(native, x0 / scale, y0 / scale, x1 / scale, y1 / scale, 1 / scale)
             if measured is None:
                 continue
             spot, shape, rgb = measured
+            if shape >= 0.25 and (whole := _chained(native, spot, rgb)) is not None:
+                spot, shape = whole, 1.0
             if is_vertical:
                 spot = Spot(spot.y0, spot.x0, spot.y1, spot.x1)
             found.append(Candidate(spot, is_vertical, "pixels", shape, rgb))
@@ -73,6 +80,7 @@ def _strips(image: RgbImage) -> list[tuple[float, float, float, float]]:
     by_key: dict[tuple[int, int], list[_Run]] = {}
     for run in runs:
         by_key.setdefault((run.channel, run.sign), []).append(run)
+    by_key = {key: group + _joined(group) for key, group in by_key.items()}
     for (channel, sign), tops in by_key.items():
         bottoms = by_key.get((channel, -sign), [])
         if not bottoms:
@@ -91,6 +99,21 @@ def _strips(image: RgbImage) -> list[tuple[float, float, float, float]]:
             bottom = bottoms[nearest]
             strips.append((min(top.x0, bottom.x0), top.y, max(top.x1, bottom.x1), bottom.y))
     return strips
+
+
+def _joined(runs: list[_Run]) -> list[_Run]:
+    """Return the edges that go on behind a gap (dark nuclei under a dark bar, a letter that touches it)."""
+    runs = sorted(runs, key=lambda run: run.x0)
+    longer = []
+    for k, first in enumerate(runs):
+        x1, covered, y = first.x1, first.x1 - first.x0, first.y
+        for other in runs[k + 1 :]:
+            gap = other.x0 - x1
+            if abs(other.y - y) < 0.7 and gap >= -2 and gap <= 0.35 * (covered + other.x1 - other.x0):
+                x1, covered = other.x1, covered + other.x1 - other.x0
+        if x1 > first.x1:
+            longer.append(_Run(first.x0, x1, first.y, first.sign, first.channel))
+    return longer
 
 
 def _runs(image: RgbImage) -> list[_Run]:
@@ -219,12 +242,34 @@ def _ends(line: Floats, colour: Floats, ground: Floats, a: int, b: int) -> tuple
     """
     off = np.linalg.norm(line - colour, axis=1)
     beside = np.linalg.norm(ground - colour, axis=1)
-    half = max(14.0, 0.5 * float(np.median(beside[a:b])))
-    middle = (a + b) // 2
+    contrast = float(np.median(beside[a:b]))
+    loose = max(14.0, 0.5 * contrast)
+    wide = _walk_out(off, loose, (a + b) // 2)
+    # White glass beside a white bar differs from it by little, but by more than the bar does from itself. Where a strip
+    # goes on with the ground above and below of the same colour, the stricter end is the bar's.
+    inside = off[a + (b - a) // 8 : b - (b - a) // 8]
+    narrow = _walk_out(off, float(np.clip(4.0 * np.median(inside) + 8.0, 14.0, loose)), (a + b) // 2)
+    if wide is None or narrow is None:
+        return wide or narrow
+    alike = beside < 0.5 * contrast
+    slack = max(2.5, 0.02 * (b - a))
+    begin, end = wide
+    if narrow[0] - wide[0] > slack and alike[max(0, round(wide[0])) : round(narrow[0])].mean() > 0.55:
+        begin = narrow[0]
+    if (
+        wide[1] - narrow[1] > slack
+        and alike[round(narrow[1]) : max(round(narrow[1]) + 1, round(wide[1]))].mean() > 0.55
+    ):
+        end = narrow[1]
+    return begin, end
+
+
+def _walk_out(off: Floats, half: float, middle: int) -> tuple[float, float] | None:
+    """Walk both ways from the middle until more than `GAP_PX` pixels are off by more than `half`."""
 
     def walk(step: int) -> float | None:
         x, last = middle, middle
-        while 0 <= x < len(line):
+        while 0 <= x < len(off):
             if off[x] <= half:
                 last = x
             elif abs(x - last) > GAP_PX:
@@ -233,12 +278,9 @@ def _ends(line: Floats, colour: Floats, ground: Floats, a: int, b: int) -> tuple
         else:
             return None
         out = last + step
-        beyond = [off[i] for i in (out, out + step, out + 2 * step) if 0 <= i < len(line)]
-        full = max(beyond) if beyond else 0.0
-        if full < half:
-            return None
+        beyond = [float(off[i]) for i in (out, out + step, out + 2 * step) if 0 <= i < len(off)]
         # the share of the pixel on the edge that is still bar
-        level = 0.5 * full
+        level = 0.5 * max(beyond)
         inner, outer = float(off[last]), float(off[out])
         if outer <= inner:
             return float(last)
@@ -249,6 +291,54 @@ def _ends(line: Floats, colour: Floats, ground: Floats, a: int, b: int) -> tuple
         return None
     # centres of pixels to edges between pixels
     return first + 0.5, final + 0.5
+
+
+def _chained(image: RgbImage, spot: Spot, rgb: tuple[int, int, int]) -> Spot | None:
+    """Return the whole of a bar of alternating black and white pieces, of which `spot` is one; None when it is none."""
+    height, width = image.shape[:2]
+    top, bottom = spot.y0, spot.y1
+    row0, row1 = max(0, int(top + 0.3 * (bottom - top))), min(height, int(np.ceil(bottom - 0.3 * (bottom - top))))
+    piece = spot.width
+    if row1 <= row0 or piece < 5:
+        return None
+    line = image[row0:row1].astype(np.float32).mean(0)
+    inks = np.array([[0, 0, 0], [255, 255, 255]], np.float32)
+    near = np.linalg.norm(line[:, None] - inks, axis=2)  # (columns, 2)
+    ink = np.where(near.min(1) < 75.0, near.argmin(1), -1)
+    own = int(np.argmin(np.linalg.norm(np.asarray(rgb, np.float32) - inks, axis=1)))
+    if np.linalg.norm(np.asarray(rgb, np.float32) - inks[own]) > 75.0:
+        return None
+    above, below = max(0, int(top) - 3), min(height - 1, int(np.ceil(bottom)) + 2)
+    outside = np.stack([image[above], image[below]]).astype(np.float32)  # (2, columns, 3)
+    begin, end, n = spot.x0, spot.x1, 1
+    for step in (-1, 1):
+        want = 1 - own
+        while True:
+            edge = begin if step < 0 else end
+            lo, hi = (edge - piece, edge) if step < 0 else (edge, edge + piece)
+            a, b = round(lo), round(hi)
+            if a < 0 or b > width:
+                break
+            core = ink[a + 2 : b - 2]
+            off = np.linalg.norm(outside[:, a:b] - inks[want], axis=2).min(0)
+            if core.size < 3 or (core == want).mean() < 0.85 or np.median(off) < 60.0:
+                break
+            begin, end = (lo, end) if step < 0 else (begin, hi)
+            n, want = n + 1, 1 - want
+    if n < 3:
+        return None
+    return Spot(_end_of(ink, begin, -1, piece), top, _end_of(ink, end, 1, piece), bottom)
+
+
+def _end_of(ink: NDArray[np.int64], x: float, step: int, piece: float) -> float:
+    """Move an end onto the step of ink that is within a tenth of a piece; pieces of whole pixels differ by one."""
+    reach = max(2, int(0.1 * piece))
+    for distance in range(reach + 1):
+        for at in (round(x) + distance, round(x) - distance):
+            inside, outside = (at, at - 1) if step < 0 else (at - 1, at)
+            if 0 <= inside < len(ink) and 0 <= outside < len(ink) and ink[inside] >= 0 and ink[outside] != ink[inside]:
+                return float(at)
+    return x
 
 
 def _best(found: list[Candidate]) -> list[Candidate]:

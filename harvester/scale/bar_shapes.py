@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -154,6 +155,9 @@ def pair_up(candidates: Sequence[Candidate], labels: Sequence[Spot], *, reach: f
 def label_distance(candidate: Candidate, label: Spot) -> float:
     """Return how far a label stands from a bar in heights of its letters; the middles count a little."""
     bar = candidate.spot
+    x, y = 0.5 * (label.x0 + label.x1), 0.5 * (label.y0 + label.y1)
+    if candidate.thickness > 0.9 * label.height and bar.x0 < x < bar.x1 and bar.y0 < y < bar.y1:
+        return math.inf  # the ground that a label is printed on
     em = max(4.0, min(label.width, label.height))
     gap = bar.gap(label) / em
     if candidate.is_vertical:

@@ -98,5 +98,9 @@ def _engine(threads: int) -> Any:
             # a small picture is read at its own size, not blown up to 736 pixels
             "Det.limit_type": "max",
             "Det.limit_side_len": MAX_SIDE_PX,
+            # letters over tissue are fainter than print on paper
+            "Det.thresh": 0.2,
+            "Det.box_thresh": 0.35,
+            "Det.unclip_ratio": 1.8,
         }
     )

@@ -13,6 +13,7 @@ import json
 import math
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,13 @@ class TimedReader(TextReader):
         begin = time.process_time()
         try:
             return super().find_lines(pixels)
+        finally:
+            self.seconds[0].append(time.process_time() - begin)
+
+    def read_lines(self, pictures: Sequence[RgbImage]) -> list[tuple[str, float]]:
+        begin = time.process_time()
+        try:
+            return super().read_lines(pictures)
         finally:
             self.seconds[0].append(time.process_time() - begin)
 
