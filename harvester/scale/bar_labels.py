@@ -118,7 +118,7 @@ def _label(text: str, number: str, unit: str, certainty: float) -> BarLabel | No
     if unit not in UM_PER_UNIT:
         unit = "µm"
     length_um = value * UM_PER_UNIT[unit]
-    if not 0.01 <= length_um <= 200_000:
+    if not 0.0005 <= length_um <= 200_000:
         return None
     if round(value, 4) not in ROUND_VALUES:
         certainty *= 0.6

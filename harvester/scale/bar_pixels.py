@@ -64,7 +64,7 @@ def pixel_candidates(pixels: RgbImage) -> list[Candidate]:
                 continue
             spot, shape, rgb = measured
             if shape >= 0.25 and (whole := _chained(native, spot, rgb)) is not None:
-                spot, shape = whole, 1.0
+                spot, shape = whole, 0.8 + 0.02 * min(10.0, whole.width / spot.width)
             if is_vertical:
                 spot = Spot(spot.y0, spot.x0, spot.y1, spot.x1)
             found.append(Candidate(spot, is_vertical, "pixels", shape, rgb))
@@ -75,7 +75,7 @@ def _strips(image: RgbImage) -> list[tuple[float, float, float, float]]:
     """Return boxes between a falling and a rising edge (or the reverse) that share most of their columns."""
     height, width = image.shape[:2]
     thickest = max(6.0, MAX_THICK_SHARE * max(height, width))
-    strips = []
+    strips: list[tuple[float, float, float, float]] = []
     runs = _runs(image)
     by_key: dict[tuple[int, int], list[_Run]] = {}
     for run in runs:
@@ -135,8 +135,8 @@ def _runs(image: RgbImage) -> list[_Run]:
             mask = (rising >= MIN_STEP).astype(np.uint8)
             mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, bridge)
             mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, along)
-            n, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-            order = np.argsort(-stats[1:, cv2.CC_STAT_WIDTH])[: MAX_RUNS // 6] + 1 if n > 1 else []
+            _n, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+            order: list[int] = (np.argsort(-stats[1:, cv2.CC_STAT_WIDTH])[: MAX_RUNS // 6] + 1).tolist()
             for k in order:
                 x, y, w, h, _ = stats[k]
                 rows = rising[y : y + h, x : x + w].astype(np.float32)
@@ -241,25 +241,21 @@ def _ends(line: Floats, colour: Floats, ground: Floats, a: int, b: int) -> tuple
     From the middle outwards, until the colour has gone halfway to the ground for more than `GAP_PX` pixels.
     """
     off = np.linalg.norm(line - colour, axis=1)
-    beside = np.linalg.norm(ground - colour, axis=1)
-    contrast = float(np.median(beside[a:b]))
+    contrast = float(np.median(np.linalg.norm(ground - colour, axis=1)[a:b]))
     loose = max(14.0, 0.5 * contrast)
     wide = _walk_out(off, loose, (a + b) // 2)
-    # White glass beside a white bar differs from it by little, but by more than the bar does from itself. Where a strip
-    # goes on with the ground above and below of the same colour, the stricter end is the bar's.
-    inside = off[a + (b - a) // 8 : b - (b - a) // 8]
-    narrow = _walk_out(off, float(np.clip(4.0 * np.median(inside) + 8.0, 14.0, loose)), (a + b) // 2)
+    # White glass beside a white bar differs from it by little, but by more than the bar does from itself. Where what
+    # goes on is plainly of another colour, the stricter end is the bar's; specks inside a bar come back to its own.
+    inside = float(np.median(off[a + (b - a) // 8 : b - (b - a) // 8]))
+    narrow = _walk_out(off, float(np.clip(4.0 * inside + 8.0, 14.0, loose)), (a + b) // 2)
     if wide is None or narrow is None:
         return wide or narrow
-    alike = beside < 0.5 * contrast
-    slack = max(2.5, 0.02 * (b - a))
+    other = max(18.0, 5.0 * inside, 0.1 * contrast)
+    slack = max(2.0, 0.015 * (b - a))
     begin, end = wide
-    if narrow[0] - wide[0] > slack and alike[max(0, round(wide[0])) : round(narrow[0])].mean() > 0.55:
+    if narrow[0] - begin > slack and np.median(off[max(0, round(begin)) : max(1, round(narrow[0]))]) > other:
         begin = narrow[0]
-    if (
-        wide[1] - narrow[1] > slack
-        and alike[round(narrow[1]) : max(round(narrow[1]) + 1, round(wide[1]))].mean() > 0.55
-    ):
+    if end - narrow[1] > slack and np.median(off[round(narrow[1]) : max(round(narrow[1]) + 1, round(end))]) > other:
         end = narrow[1]
     return begin, end
 
@@ -304,7 +300,8 @@ def _chained(image: RgbImage, spot: Spot, rgb: tuple[int, int, int]) -> Spot | N
     line = image[row0:row1].astype(np.float32).mean(0)
     inks = np.array([[0, 0, 0], [255, 255, 255]], np.float32)
     near = np.linalg.norm(line[:, None] - inks, axis=2)  # (columns, 2)
-    ink = np.where(near.min(1) < 75.0, near.argmin(1), -1)
+    # glass is nearly white
+    ink = np.where(near.min(1) < np.where(near.argmin(1) == 0, 75.0, 32.0), near.argmin(1), -1)
     own = int(np.argmin(np.linalg.norm(np.asarray(rgb, np.float32) - inks, axis=1)))
     if np.linalg.norm(np.asarray(rgb, np.float32) - inks[own]) > 75.0:
         return None
@@ -321,7 +318,7 @@ def _chained(image: RgbImage, spot: Spot, rgb: tuple[int, int, int]) -> Spot | N
                 break
             core = ink[a + 2 : b - 2]
             off = np.linalg.norm(outside[:, a:b] - inks[want], axis=2).min(0)
-            if core.size < 3 or (core == want).mean() < 0.85 or np.median(off) < 60.0:
+            if core.size < 3 or (core == want).mean() < 0.85 or np.median(off) < (60.0 if want == 0 else 25.0):
                 break
             begin, end = (lo, end) if step < 0 else (begin, hi)
             n, want = n + 1, 1 - want

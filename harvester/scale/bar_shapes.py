@@ -93,7 +93,12 @@ def drawn_candidates(panel: Panel, figure: Figure) -> list[Candidate]:
     for mark in near:
         along, across = (mark.box.height, mark.box.width) if mark.is_vertical else (mark.box.width, mark.box.height)
         side = panel.page_box.height if mark.is_vertical else panel.page_box.width
-        if along < MIN_ASPECT * across or along > MAX_SHARE * side or _n_crossings(mark, near) > 2:
+        if (
+            along < MIN_ASPECT * across
+            or along > MAX_SHARE * side
+            or _n_crossings(mark, near) > 2
+            or _is_tick(mark, near)
+        ):
             continue
         spot = to_native(mark.box, panel)
         if spot is None or any(_is_same(spot, c.spot, mark.is_vertical) for c in found):
@@ -124,6 +129,17 @@ def _n_crossings(mark: DrawnMark, others: Sequence[DrawnMark]) -> int:
         )
         n += 0.06 * length < at / 2 < 0.94 * length
     return n
+
+
+def _is_tick(mark: DrawnMark, others: Sequence[DrawnMark]) -> bool:
+    """Whether a longer line touches a line crosswise: a tick of an axis, or of a bar."""
+    length = max(mark.box.width, mark.box.height)
+    return any(
+        other.is_vertical != mark.is_vertical
+        and max(other.box.width, other.box.height) > 2 * length
+        and other.box.gap(mark.box) <= 0.5
+        for other in others
+    )
 
 
 def _is_same(a: Spot, b: Spot, is_vertical: bool) -> bool:

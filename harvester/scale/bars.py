@@ -20,7 +20,7 @@ from harvester.scale.lettering import TextReader
 PLAUSIBLE_MPP_UM = (0.02, 60.0)
 """Pixel sizes that a printed light micrograph of tissue can have: from an oil lens, enlarged, to a whole section."""
 
-UNLABELLED_SHAPE = 0.5
+UNLABELLED_SHAPE = 0.65
 """How much a strip must look like a bar before a length that only the caption gives is given to it."""
 
 
