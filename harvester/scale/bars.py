@@ -91,7 +91,10 @@ def _burned_in(
 
 
 def _likely(candidate: Candidate) -> float:
-    return candidate.shape
+    """Return how much a strip without a label looks like a bar: only an ink counts in full, not a stain or glass."""
+    low, high = min(candidate.rgb), max(candidate.rgb)
+    is_ink = high < 60 or low > 246 or high - low > 150
+    return candidate.shape if is_ink else 0.5 * candidate.shape
 
 
 def _typeset_labels(panel: Panel, figure: Figure) -> list[tuple[Spot, BarLabel]]:
