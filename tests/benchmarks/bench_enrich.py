@@ -1,16 +1,16 @@
 """Does a predicted pixel size enrich a training set? Three accuracies: predicted, true and unknown pixel size.
 
-    python -m tests.benchmarks.bench_enrich ../shared/histology [--model default] [--draws 40]
+    python -m tests.benchmarks.bench_enrich ../shared/histology [--model default] [--draws 10]
 
-The task: tell breast, kidney and lung apart at 1 µm per pixel, on fields of 96 µm. These three organs, because each lies in
-MoNuSeg, in MoNuSAC and in at least one more data set, so that a data set does not give the label away. Features: texture
-of the haematoxylin and eosin images after each field's own stain strength was divided out, so that colour does not give
+The task: tell breast, kidney and lung apart at 1 µm per pixel, on fields of 96 µm. These three organs, because each lies
+in MoNuSeg, in MoNuSAC and in at least one more data set, so that a data set does not give the label away. Features:
+texture of the haematoxylin and eosin images after each field's own stain strength was divided out, so that colour does not give
 the laboratory away; logistic regression, every patient weighing the same.
 
 Patients are on one of three sides. Pool: those the magnification model was not trained on, by the split its card names.
 Each gives fields whose pixel size is hidden: shrunken to a size drawn between the native one and 1 µm per pixel, passed
 through JPEG as figures are. Of the others two an organ are drawn for the small training set, the rest are tested on;
-drawn again 40 times. The pool joins the training set four ways: not at all; with its true pixel size (brought to 1 µm);
+drawn again 10 times. The pool joins the training set four ways: not at all; with its true pixel size (brought to 1 µm);
 with the predicted one (brought to 1 µm as `export --at 1.0 --tolerance 15%` does: what is predicted coarser, or
 abstained from, is left out); unknown (as it is). Intervals: 95 %, bootstrap over the test patients, paired for
 differences.
@@ -222,7 +222,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("histology", type=Path)
     parser.add_argument("--model", default="default")
-    parser.add_argument("--draws", type=int, default=40)
+    parser.add_argument("--draws", type=int, default=10)
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
