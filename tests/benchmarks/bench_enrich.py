@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.bench_enrich ../shared/histology [--model default] [--draws 10]
 
-The task: tell breast, kidney and lung apart at 1 µm per pixel, on fields of 96 µm. These three organs, because each lies
-in MoNuSeg, in MoNuSAC and in at least one more data set, so that a data set does not give the label away. Features:
-texture of the haematoxylin and eosin images after each field's own stain strength was divided out, so that colour does not give
-the laboratory away; logistic regression, every patient weighing the same.
+The task: tell breast, kidney and lung apart at 1 µm per pixel, on fields of 96 µm. These three organs, because
+each lies in MoNuSeg, in MoNuSAC and in at least one more data set, so that a data set does not give the label away.
+Features: texture of the haematoxylin and eosin images after each field's own stain strength was divided out, so that
+colour does not give the laboratory away; logistic regression, every patient weighing the same.
 
 Patients are on one of three sides. Pool: those the magnification model was not trained on, by the split its card names.
 Each gives fields whose pixel size is hidden: shrunken to a size drawn between the native one and 1 µm per pixel, passed

@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.bench_report [SNAPSHOTS ...]        default: 1000 100000 1000000
 
-Ten snapshots an article, two panels a snapshot, an estimate for each, a caption for half, a scale bar for a
-fifth. Pictures are left out: their number does not depend on the size of the harvest. Each report is made in a process of its own.
+Ten snapshots an article, two panels a snapshot, an estimate for each, a caption for half, a scale bar for a fifth.
+Pictures are left out: their number does not depend on the size of the harvest. Each report is made in a process of its
+own.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The README's picture of a report: its head and its first snapshots, as Chromium shows them.
 
-    harvester demo --out demo-harvest
-    harvester report demo-harvest
-    python -m tests.harvester.report.picture demo-harvest/report.html docs/images/report.png
+harvester demo --out demo-harvest
+harvester report demo-harvest
+python -m tests.harvester.report.picture demo-harvest/report.html docs/images/report.png
 """
 
 from __future__ import annotations
