@@ -59,11 +59,12 @@ class PictureHashes:
     def judge(self, *, keep_within: bool) -> NDArray[np.uint8]:
         """Return KEPT, TWICE or ACROSS for each picture, (n,) uint8.
 
-        Test goes before val before train, then the order of the catalog: the first is kept, and whatever is the same as
-        a kept one is not.
+        Whatever is the same as any picture of a split that goes before its own (test before val before train) is not
+        kept, so that a larger harvest never trains on what a smaller one held out. Of those that are the same within a
+        split the first of the catalog is kept.
 
         Args:
-            keep_within: Drop only those that are the same as a kept one of another split.
+            keep_within: Keep all that are the same within a split.
         """
         self._pack()
         if not self.sha64:
@@ -72,19 +73,20 @@ class PictureHashes:
         hashes, of_picture = np.unique(phash, return_inverse=True)
         near = _neighbours(hashes)
         verdict = np.zeros(len(phash), np.uint8)
-        split_of_hash: dict[int, int] = {}
-        split_of_file: dict[int, int] = {}
+        # by hash and by file: the first split that has it, and the split whose kept picture has it
+        first: tuple[dict[int, int], dict[int, int]] = {}, {}
+        kept: tuple[dict[int, int], dict[int, int]] = {}, {}
         for i in np.argsort(rank, kind="stable").tolist():
             own, file, split = int(of_picture[i]), int(sha64[i]), int(rank[i])
-            owners = [split_of_file.get(file), *(split_of_hash.get(h) for h in (own, *near.get(own, ())))]
-            splits = {owner for owner in owners if owner is not None}
-            if splits - {split}:
+            same = ((0, own), (1, file), *((0, other) for other in near.get(own, ())))
+            if any(first[which].get(key, split) < split for which, key in same):
                 verdict[i] = ACROSS
-            elif splits and not keep_within:
+            elif not keep_within and any(kept[which].get(key) == split for which, key in same):
                 verdict[i] = TWICE
             else:
-                split_of_hash.setdefault(own, split)
-                split_of_file.setdefault(file, split)
+                kept[0][own] = kept[1][file] = split
+            first[0].setdefault(own, split)
+            first[1].setdefault(file, split)
         return verdict
 
 

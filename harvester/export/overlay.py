@@ -20,8 +20,8 @@ MARGIN_PX = 3
 MANY_MARKS = 60
 """A picture with more patches of one kind is full of such tissue (black nuclei, white fat), not of letters."""
 _LEAST_PATCH_PX = 12
-_STEP = 90.0
-"""Mean grey levels between a patch and the ring round it."""
+_BLACK_STEP, _WHITE_STEP = 50.0, 60.0
+"""Grey levels between a patch and nearly all of the ring round it; between a lumen and pale stroma they are fewer."""
 
 
 def find_overlay(pixels: RgbImage) -> list[BoxPx]:
@@ -36,11 +36,12 @@ def find_overlay(pixels: RgbImage) -> list[BoxPx]:
     )
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     found: list[BoxPx] = []
-    for ink, is_pure_colour in zip(inks, (False, False, True), strict=True):
+    # a pure colour is none of tissue's, whatever is round it
+    for ink, step in zip(inks, (_BLACK_STEP, _WHITE_STEP, 0.0), strict=True):
         boxes = [
             box
             for box, patch in _patches(ink, max(width, height))
-            if is_pure_colour or _stands_out(grey, ink, box, patch)
+            if step == 0.0 or _stands_out(grey, ink, box, patch, step)
         ]
         if len(boxes) <= MANY_MARKS:
             found += boxes
@@ -63,18 +64,19 @@ def _patches(ink: Mask, longer_side: int) -> list[tuple[BoxPx, Mask]]:
     return kept
 
 
-def _stands_out(grey: NDArray[np.float32], ink: Mask, box: BoxPx, patch: Mask) -> bool:
+def _stands_out(grey: NDArray[np.float32], ink: Mask, box: BoxPx, patch: Mask, step: float) -> bool:
     """Say whether a patch differs from the ring round it by more than tissue does, on nearly all of its edge."""
     wide = box.grown(4, width_px=grey.shape[1], height_px=grey.shape[0])
     inside = np.zeros((wide.height, wide.width), np.uint8)
     inside[box.y0 - wide.y0 : box.y1 - wide.y0, box.x0 - wide.x0 : box.x1 - wide.x0] = patch
     near = cv2.dilate(inside, np.ones((5, 5), np.uint8)) > 0
-    ring = (cv2.dilate(inside, np.ones((9, 9), np.uint8)) > 0) & ~near
+    # the next letter is no background
+    ring = (cv2.dilate(inside, np.ones((9, 9), np.uint8)) > 0) & ~near & ~ink[wide.y0 : wide.y1, wide.x0 : wide.x1]
     view = grey[wide.y0 : wide.y1, wide.x0 : wide.x1]
     if not ring.any():
         return False
     own = float(view[inside > 0].mean())
-    return float((np.abs(view[ring] - own) >= _STEP).mean()) >= 0.85
+    return float((np.abs(view[ring] - own) >= step).mean()) >= 0.85
 
 
 def largest_clean_box(width_px: int, height_px: int, marks: list[BoxPx]) -> BoxPx | None:
