@@ -53,6 +53,7 @@ class Shot(NamedTuple):
     journal: str | None
     year: int | None
     organ: str | None
+    scale_reason: str | None
 
     @property
     def trusted_um(self) -> float | None:

@@ -28,6 +28,7 @@ SOURCES = {
     "scale_bar": "scale bar",
     "image": "the image",
     "caption": "caption",
+    "metadata": "the file's own metadata",
     "": "not known",
 }
 
@@ -122,7 +123,8 @@ def disagreement(shot: Shot) -> str:
     if shot.magnification_source == "review":
         end = f"The bar is {times(factor)} {side}; a reviewer settled it at {scale_words(shot.mpp_um or image)}."
     stated = f" The caption implies a {number(shot.objective_x)}x objective." if shot.objective_x else ""
-    return said + end + stated
+    reason = f" Noted when they were weighed: {plain(shot.scale_reason)}" if shot.scale_reason else ""
+    return said + end + stated + reason
 
 
 def article_conflict(item: ArticleBars) -> str:
