@@ -12,7 +12,7 @@ from typing import Any
 from hagnifinder.errors import ModelError
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
-DEFAULT_NAME = "hagnifinder-r18"
+DEFAULT_NAME = "small"
 CARD_KEY = "hagnifinder_card_1"
 """Where a weights file keeps its card; another number is another format."""
 MAX_BYTES = 1_000_000_000

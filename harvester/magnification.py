@@ -114,11 +114,12 @@ class Estimators:
         Raises:
             UsageError: a name that is not shipped, or a file that is no model.
         """
-        from hagnifinder.shipped import shipped_models
+        from hagnifinder.shipped import DEFAULT_NAME, shipped_models
 
         if names:
             return cls(tuple(names), device, tuple(item.model_id for item in _cards(names)))
-        cards = sorted(_cards(shipped_models()), key=lambda item: item.card.get("rank", 0))
+        best_first = sorted(shipped_models(), key=lambda name: (name != DEFAULT_NAME, name))
+        cards = _cards(best_first)
         return cls(tuple(str(item.path) for item in cards), device, tuple(item.model_id for item in cards))
 
     def __call__(self) -> tuple[Callable[[Sequence[SnapshotItem]], list[list[EstimateRow]]], list[ModelInfo]]:

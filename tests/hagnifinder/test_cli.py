@@ -187,6 +187,7 @@ def test_models_lists_what_is_shipped_with_its_measured_accuracy() -> None:
     assert result.exit_code == 0
     assert "hagnifinder-r18" in result.stdout
     assert "unseen patients" in result.stdout
+    assert "patients of unseen data sets" in result.stdout
 
 
 def test_every_help_has_a_command_to_copy() -> None:

@@ -130,7 +130,7 @@ def test_the_shipped_model_loads_and_its_card_says_what_was_measured() -> None:
     predictor = Predictor.load()
 
     assert predictor.calibration is not None
-    names = {row["name"] for row in predictor.card["results"]["test_side"]}
+    names = {row["name"] for row in predictor.card["results"]["other_sources"]}
     assert {"all", "20-40x", "1-2.5x"} <= names
     estimate = predictor.predict(draw_tissue(224, 224))
     assert estimate.mpp_um is not None
