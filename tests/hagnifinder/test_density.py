@@ -17,7 +17,8 @@ from hagnifinder.density import BINS, GRID, ScaleDensity, centre_and_spread, den
 from hagnifinder.efficientnet import EfficientNetLite
 from hagnifinder.errors import DataError, ModelError
 from hagnifinder.evaluation.metrics import weighted_quantile
-from hagnifinder.evaluation.transfer import ask_strangers
+from hagnifinder.evaluation.pictures import Picture
+from hagnifinder.evaluation.transfer import Stranger, ask_strangers, cross_fitted_coverage
 from hagnifinder.model import fold_batch_norm
 from hagnifinder.predict import Predictor
 from hagnifinder.training.density import DensityConfig, pretrained, train_and_measure, train_density, training_pictures
@@ -178,6 +179,22 @@ def test_folds_name_each_data_set_once_and_unknown_ones_always_alike() -> None:
     assert sorted(name for fold in folds for name in fold) == sorted([*named, "a new one"])
     assert folds == transfer_folds(["a new one", *reversed(named)])
     assert transfer_folds(["MoNuSeg", "MoNuSAC"]) == [("MoNuSeg",), ("MoNuSAC",)]
+
+
+def stranger(dataset: str, said_log2: float) -> Stranger:
+    picture = Picture(np.zeros((1, 1, 3), np.uint8), 1.0, f"{dataset}/someone", dataset, True)
+    return Stranger(picture, peak(said_log2)[None], (1.0,), "")
+
+
+def test_a_data_set_has_no_say_in_the_width_it_is_judged_by() -> None:
+    good = [stranger(name, 0.05) for name in "abc"]
+    wild = stranger("d", 2.0)
+
+    alone = cross_fitted_coverage([*good, wild], (1.0,), 1.0)
+
+    # The wild one is judged by the good ones' width and missed; it widens theirs, which holds them.
+    assert alone["votes"] == 0.75
+    assert cross_fitted_coverage(good, (1.0,), 1.0)["votes"] == 1.0
 
 
 def test_a_weighted_quantile_counts_votes_not_pictures() -> None:
