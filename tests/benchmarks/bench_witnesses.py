@@ -1,11 +1,12 @@
 """Measures the witnesses of scale: the nuclei, and how many wrong scale bars the conflict rule catches.
 
-    python -m tests.benchmarks.bench_witnesses [--fit] [--model NAME|FILE]
+    python -m tests.benchmarks.bench_witnesses [--fit] [--model NAME|FILE] [--folds runs/small/fold-*/small.safetensors]
 
 Fields of known pixel size are read from ../shared/histology, made coarser by area averaging and saved as JPEG, as
-publishing does. Patients are apart: everything is fitted on the sides "train" and "calibration" of the model's own
-split (the image only on "calibration", which it never trained on) and reported on "test". With --fit the fitted
-numbers are written to harvester/scale/error_models.json.
+publishing does. Patients are apart: everything is fitted on the sides "train" and "calibration" of the split by patient
+(the image only on "calibration") and reported on "test". A model that was trained on every patient can't be asked
+itself: --folds names its siblings, each of which answers for the data sets it was trained without, with the model's
+calibration. With --fit the fitted numbers are written to harvester/scale/error_models.json.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from hagnifinder.checkpoint import load_weights
 from hagnifinder.data.slides import SlideImage, read_catalog
 from hagnifinder.data.splits import Split, split_of
 from hagnifinder.images import read_rgb
 from hagnifinder.predict import Predictor
+from hagnifinder.training.density import SUSPECT_DATASETS
 from harvester.magnification import measure_nuclei
 from harvester.records import Witnesses
 from harvester.scale import reconcile as rule
@@ -49,12 +52,23 @@ class Field:
     said: Witnesses
 
 
-def fields(folder: Path, model: str) -> Iterator[Field]:
-    """Yield fields of every patient at several pixel sizes."""
-    predictor = Predictor.load(model, "cpu")
+def predictors_of(model: str, folds: list[Path]) -> dict[str, Predictor]:
+    """Who answers for each data set; "" for those that no fold names."""
+    whole = Predictor.load(model, "cpu")
+    found = {"": whole}
+    for path in folds:
+        loaded = load_weights(path)
+        settings = {key: whole.card[key] for key in ("calibration", "scales", "sharpness")}
+        sibling = Predictor(loaded.network, {**loaded.card, **settings}, loaded.weights_sha256, whole.device)
+        found |= dict.fromkeys(loaded.card["recipe"]["left_out"], sibling)
+    return found
+
+
+def fields(folder: Path, predictors: dict[str, Predictor]) -> Iterator[Field]:
+    """Yield fields of every patient at several pixel sizes; data sets whose own scale is in doubt are left out."""
     seen: Counter[str] = Counter()
     for image in read_catalog(folder):
-        if image.scale_quality == "C" or seen[image.group] >= PICTURES_A_GROUP:
+        if image.scale_quality == "C" or image.dataset in SUSPECT_DATASETS or seen[image.group] >= PICTURES_A_GROUP:
             continue
         seen[image.group] += 1
         rgb = read_rgb(image.path)
@@ -69,7 +83,7 @@ def fields(folder: Path, model: str) -> Iterator[Field]:
             if found is not None:
                 said = replace(said, nucleus_px=found.diameter_px, n_nuclei=found.count)
             if side is not Split.TRAIN:
-                said = _with_image(said, predictor, picture)
+                said = _with_image(said, predictors.get(image.dataset, predictors[""]), picture)
             yield Field(image, side, mpp_um, said)
 
 
@@ -231,10 +245,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--model", default="default")
+    parser.add_argument("--folds", type=Path, nargs="*", default=[])
     parser.add_argument("--histology", type=Path, default=Path("../shared/histology"))
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    found = list(fields(options.histology, options.model))
+    found = list(fields(options.histology, predictors_of(options.model, options.folds)))
     picture = _published(read_rgb(found[0].image.path), 1.0)
     assert picture is not None
     start = time.process_time()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from harvester.scale.bar_labels import parse_label, parse_read_label
@@ -82,6 +82,7 @@ def test_other_letters_on_a_picture_are_no_label(text: str) -> None:
     st.sampled_from(["", " ", "\u2009", "\u202f", "\u00a0"]),
 )
 def test_what_is_printed_is_parsed_back(value: float, unit: str, space: str) -> None:
+    assume(unit != "mm" or value <= 200)
     for parse in (parse_label, parse_read_label):
         label = parse(f"{value:g}{space}{unit}")
 
