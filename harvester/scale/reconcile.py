@@ -45,6 +45,7 @@ class ErrorModels:
         objective_log2, objective_sd: log2 of (µm per pixel times objective) over articles, and its spread.
         objective_n: Articles it was learnt from.
         bar_sd: Error of a bar's reading.
+        article_limit: How far, in log2, the bars of one article may lie from their images in the mean.
         stop_below: Log evidence for the bar, against any other scale, below which it is a conflict.
     """
 
@@ -57,6 +58,7 @@ class ErrorModels:
     objective_sd: float
     objective_n: int
     bar_sd: float
+    article_limit: float
     stop_below: float
 
     @classmethod
@@ -117,25 +119,42 @@ def reconcile_article(items: Sequence[Witnesses], models: ErrorModels | None = N
     """Join the witnesses of each snapshot of one article; bars of one article stand and fall together.
 
     Who draws one bar wrongly has the scale of the microscope wrong, and draws the next one so. When at least two of an
-    article's bars contradict the tissue, and at least half of them do, the others are not believed either.
+    article's bars contradict the tissue, and at least half of them do, the others are not believed either. Nor is any
+    when all together lie farther from their images, in the mean, than the images of one patient ever err together.
     """
+    models = models or shipped_models()
     verdicts = [reconcile(item, models) for item in items]
     barred = [k for k, item in enumerate(items) if item.bar_mpp_um is not None]
     against = [k for k in barred if verdicts[k].agreement == "conflict"]
-    if len(against) < MIN_WRONG_BARS or 2 * len(against) < len(barred):
+    apart = _mean_distance(items)
+    if len(against) >= MIN_WRONG_BARS and 2 * len(against) >= len(barred):
+        because = f"{len(against)} of the {len(barred)} bars of this article contradict their tissue."
+    elif apart is not None and abs(apart) > models.article_limit:
+        because = (
+            f"the bars of this article together make pixels {2.0 ** abs(apart):.1f} times as"
+            f" {'large' if apart > 0 else 'small'} as their images look."
+        )
+    else:
         return verdicts
     for k in barred:
         if k not in against:
             bar_um = items[k].bar_mpp_um
             assert bar_um is not None
-            why = (
-                f"The scale bar gives {_um(bar_um)} a pixel; this one alone would pass, but {len(against)} of the"
-                f" {len(barred)} bars of this article contradict their tissue."
-            )
+            why = f"The scale bar gives {_um(bar_um)} a pixel; this one alone would pass, but {because}"
             verdicts[k] = replace(
                 verdicts[k], mpp_um=None, mpp_lo_um=None, mpp_hi_um=None, source=None, agreement="conflict", reason=why
             )
     return verdicts
+
+
+def _mean_distance(items: Sequence[Witnesses]) -> float | None:
+    """Mean of log2(bar / image) where the image answers; None for fewer than two bars."""
+    found = [
+        math.log2(item.bar_mpp_um / item.image_mpp_um)
+        for item in items
+        if item.bar_mpp_um is not None and item.image_mpp_um is not None and not item.image_abstained
+    ]
+    return sum(found) / len(found) if len(found) >= MIN_WRONG_BARS else None
 
 
 def log_evidence(said: Witnesses, mpp_um: float, models: ErrorModels | None = None) -> float:

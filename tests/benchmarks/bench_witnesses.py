@@ -16,7 +16,7 @@ import json
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -82,7 +82,7 @@ def fields(folder: Path, predictors: dict[str, Predictor]) -> Iterator[Field]:
             said = Witnesses(f"{image.path.name}@{mpp_um:.3g}")
             if found is not None:
                 said = replace(said, nucleus_px=found.diameter_px, n_nuclei=found.count)
-            if side is not Split.TRAIN:
+            if side is not Split.TRAIN or image.dataset in predictors:
                 said = _with_image(said, predictors.get(image.dataset, predictors[""]), picture)
             yield Field(image, side, mpp_um, said)
 
@@ -149,7 +149,21 @@ def fit(found: list[Field]) -> ErrorModels:
     tune = [f for f in found if f.side is Split.CALIBRATION]
     evidence = sorted(log_evidence(f.said, f.mpp_um, models) for f in tune)
     stop = evidence[int(STOPPED_RIGHT * len(evidence))] - 1e-3
-    return replace(models, stop_below=round(min(stop, 0.0), 3))
+    limit = sorted(abs(v) for v in _article_errors(f for f in found if f.side is not Split.TEST))
+    return replace(
+        models,
+        stop_below=round(min(stop, 0.0), 3),
+        article_limit=round(limit[int(0.98 * len(limit))], 3) if limit else models.article_limit,
+    )
+
+
+def _article_errors(found: Iterable[Field]) -> Iterator[float]:
+    """Mean log2 error of the image over a patient's fields, as an article's bars would show it."""
+    by_group: dict[str, list[float]] = defaultdict(list)
+    for field in found:
+        if field.said.image_mpp_um and not field.said.image_abstained:
+            by_group[field.image.group].append(math.log2(field.mpp_um / field.said.image_mpp_um))
+    yield from (sum(errors) / len(errors) for errors in by_group.values() if len(errors) > 1)
 
 
 def wrong_bars(mpp_um: float, rng: np.random.Generator) -> dict[str, float]:

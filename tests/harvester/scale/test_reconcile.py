@@ -15,7 +15,7 @@ from harvester.scale.reconcile import ErrorModels, log_evidence, reconcile, reco
 
 MODELS = ErrorModels(
     nucleus_log2_um=3.0, nucleus_sd=0.35, nucleus_outlier=0.02, nucleus_coarsest_um=1.0, image_outlier=0.01,
-    objective_log2=4.0, objective_sd=1.0, objective_n=0, bar_sd=0.02, stop_below=-1.0,
+    objective_log2=4.0, objective_sd=1.0, objective_n=0, bar_sd=0.02, article_limit=0.4, stop_below=-1.0,
 )  # fmt: skip
 
 
@@ -96,8 +96,19 @@ def test_bars_of_one_article_stand_and_fall_together():
     assert reconcile(passing, MODELS).agreement == "agree"
     assert [v.agreement for v in together] == ["conflict"] * 3
     assert "2 of the 3 bars of this article" in together[2].reason
-    many = [replace(passing, snapshot_id=f"p{k}") for k in range(3)]
+    many = [replace(passing, snapshot_id=f"p{k}", bar_mpp_um=0.42) for k in range(3)]
     assert [v.agreement for v in reconcile_article([*wrong, *many], MODELS)] == ["conflict"] * 2 + ["agree"] * 3
+
+
+def test_bars_that_all_lie_a_little_to_one_side_are_not_believed_together():
+    alike = [image(0.5, 1.6, bar_mpp_um=0.7, snapshot_id=f"s{k}") for k in range(3)]
+    both_ways = [image(0.5, 1.6, bar_mpp_um=um, snapshot_id=f"s{um}") for um in (0.36, 0.5, 0.7)]
+
+    assert [v.agreement for v in reconcile_article(alike[:1], MODELS)] == ["agree"]
+    together = reconcile_article(alike, MODELS)
+    assert [v.agreement for v in together] == ["conflict"] * 3
+    assert "1.4 times as large as their images look" in together[0].reason
+    assert [v.agreement for v in reconcile_article(both_ways, MODELS)] == ["agree"] * 3
 
 
 @given(
