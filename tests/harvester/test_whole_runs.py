@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import random
@@ -49,6 +50,28 @@ def test_a_second_identical_run_downloads_nothing_and_changes_no_row(drawn, undi
         assert done.returncode == 0, done.stderr
         assert services.downloads() == []
     assert rows_of(undisturbed) == before
+
+
+def test_the_manifest_of_a_data_set_gets_its_articles_again(drawn, undisturbed, tmp_path):
+    """Text alone is enough: from the same files the same snapshots follow, as the test above shows."""
+    done = harvester("export", undisturbed, tmp_path / "set", "--format", "csv")
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "set" / "manifest.csv").read_text(encoding="utf-8").splitlines()
+    named = {row["article_id"] for row in csv.DictReader(lines)}
+    assert named
+
+    with StandIn(drawn) as services:
+        again = harvester(
+            "crawl", "--manifest", tmp_path / "set" / "manifest.csv", "--out", tmp_path / "again",
+            env=services.environment(),
+        )  # fmt: skip
+
+    assert again.returncode == 0, again.stderr
+    articles = {path.name for path in (tmp_path / "again" / "articles").iterdir()}
+    assert articles == named
+    for article in articles:
+        theirs, ours = (root / "articles" / article for root in (undisturbed, tmp_path / "again"))
+        assert {p.name: p.read_bytes() for p in theirs.iterdir()} == {p.name: p.read_bytes() for p in ours.iterdir()}
 
 
 def test_the_page_on_data_flow_shows_the_rows_that_are_really_left(undisturbed):
