@@ -97,3 +97,11 @@ def centre_and_spread(probabilities: NDArray[np.float64]) -> tuple[float, float]
     cumulated = np.cumsum(probabilities) - 0.5 * probabilities
     low, centre, high = (float(np.interp(share, cumulated, GRID)) for share in (0.16, 0.5, 0.84))
     return centre, (high - low) / 2.0
+
+
+def gaussian_density(centre: float, deviation: float) -> NDArray[np.float64]:
+    """(BINS,) probabilities on `GRID`, for a network that answers with a number and a spread; log2."""
+    exponent = -0.5 * ((GRID - centre) / max(deviation, 0.05)) ** 2
+    density: NDArray[np.float64] = np.exp(exponent - exponent.max())
+    density /= density.sum()
+    return density

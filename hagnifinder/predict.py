@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from hagnifinder.checkpoint import load_weights
-from hagnifinder.density import ScaleDensity, centre_and_spread, pool
+from hagnifinder.density import ScaleDensity, centre_and_spread, gaussian_density, pool
 from hagnifinder.errors import ModelError
 from hagnifinder.model import Hagnifinder, fold_batch_norm
 from hagnifinder.preprocess import MIN_DETAIL, WINDOW_PX, RgbImage, cut_windows, detail, normalise, tissue_share
@@ -35,6 +35,8 @@ MIN_SIDE_PX = 64
 """A picture with a shorter side holds too little to judge."""
 MIN_TISSUE = 0.15
 """Share of stained area below which a picture is not judged."""
+NORMAL_Q90 = 1.645
+"""Deviations to both sides that hold 9 of 10 of a Gaussian."""
 _MIN_SHRUNKEN_PX = 112
 _PICTURES_AT_ONCE = 16
 
@@ -168,6 +170,22 @@ class Predictor:
     def predict_many(self, pictures: Sequence[RgbImage]) -> list[Estimate]:
         """Judge pictures; their windows share batches, their answers share nothing."""
         return [self.judge(raw) for raw in self.answers(pictures)]
+
+    def predict_densities(self, pictures: Sequence[RgbImage]) -> Iterator[tuple[Estimate, NDArray[np.float64] | None]]:
+        """Judge pictures and keep what was thought likely: (BINS,) probabilities on `GRID`.
+
+        A network that answers with numbers has a Gaussian as wide as its 90 % interval. None for a picture that
+        should not be judged.
+        """
+        for found, scales, refusal in self.densities(pictures):
+            raw = self._pooled(found, scales, refusal)
+            density = None
+            if not refusal and self._is_density:
+                density = pool(found, scales, self._sharpness)
+            elif not refusal:
+                half = self.calibration.half_width(raw.spread) if self.calibration else 1.0
+                density = gaussian_density(raw.centre, half / NORMAL_Q90)
+            yield self.judge(raw), density
 
     def answers(self, pictures: Sequence[RgbImage], scales: Sequence[float] | None = None) -> list[RawAnswer]:
         """The network's answers before judgement; `scales` replaces the card's shrunken copies."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hagnifinder.errors import ImageError
 from hagnifinder.images import read_rgb
@@ -37,12 +38,14 @@ class Answer:
         rgb: (H, W, 3) uint8 as it was judged; None when it could not be read.
         estimate: None when it could not be read.
         error: one sentence when it could not be read, else empty.
+        density: (BINS,) probabilities on `hagnifinder.density.GRID`; None when it should not be judged.
     """
 
     name: str
     rgb: RgbImage | None
     estimate: Estimate | None
     error: str = ""
+    density: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
 
 
 def answer_stream(predictor: Predictor, sources: Iterable[Source | tuple[str, Source]]) -> Iterator[Answer]:
@@ -71,12 +74,13 @@ def answer_stream(predictor: Predictor, sources: Iterable[Source | tuple[str, So
 
 
 def _judge(predictor: Predictor, part: list[Answer]) -> Iterator[Answer]:
-    estimates = iter(predictor.predict_many([answer.rgb for answer in part if answer.rgb is not None]))
+    judged = predictor.predict_densities([answer.rgb for answer in part if answer.rgb is not None])
     for answer in part:
         if answer.rgb is None:
             yield answer
         else:
-            yield Answer(answer.name, answer.rgb, next(estimates))
+            estimate, density = next(judged)
+            yield Answer(answer.name, answer.rgb, estimate, density=density)
 
 
 def _read(item: Source | tuple[str, Source], number: int) -> Answer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import sys
@@ -15,10 +14,14 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from hagnifinder.commands.folder import Judged, judge_together, parse_known
+from hagnifinder.commands.results import STDIN as _STDIN
+from hagnifinder.commands.results import OmeCopies, Overlays, QuPathScript, Table
 from hagnifinder.commands.say import fail, load, say
 
 if TYPE_CHECKING:
     from hagnifinder.predict import Estimate
+    from hagnifinder.preprocess import RgbImage
     from hagnifinder.stream import Answer, Source
 
 CONTRACT = (
@@ -34,7 +37,6 @@ CONTRACT = (
     "model",
 )
 """The fields other programs rely on, first and in this order; the estimate's others follow."""
-_STDIN = "-"
 _EVERY_S = 30.0
 _BLINK_S = 0.25
 
@@ -49,6 +51,32 @@ _BLINK_S = 0.25
     type=click.Path(file_okay=False, path_type=Path),
     help="Also write each picture with a scale bar of the predicted length into this folder.",
 )
+@click.option(
+    "--csv-layout",
+    type=click.Choice(["full", "wsi-mpp"]),
+    default="full",
+    show_default=True,
+    help="All fields, or the two columns wsi,mpp that slide-tiling tools take.",
+)
+@click.option(
+    "--qupath-script",
+    "qupath_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write a Groovy script that sets the pixel sizes in the project open in QuPath.",
+)
+@click.option(
+    "--write-ome",
+    "ome_folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Also write OME-TIFF copies that know their pixel size into this folder; no EXIF is copied.",
+)
+@click.option("--same-camera", is_flag=True, help="One microscope took all: judge the pictures together.")
+@click.option(
+    "--known",
+    multiple=True,
+    metavar="FILE=MPP",
+    help="With --same-camera: the µm per pixel of one of the pictures; may be repeated.",
+)
 @click.option("--files-from", type=click.Path(allow_dash=True), help="Names, one a line, from a file; - from a pipe.")
 @click.option("--model", default="default", show_default=True, help="A shipped model's name, or a weights file.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
@@ -57,6 +85,11 @@ def predict(
     as_json: bool,
     csv_path: Path | None,
     overlay_folder: Path | None,
+    csv_layout: str,
+    qupath_path: Path | None,
+    ome_folder: Path | None,
+    same_camera: bool,
+    known: Sequence[str],
     files_from: str | None,
     model: str,
     device: str,
@@ -65,19 +98,29 @@ def predict(
 
     \b
     hagnifinder predict scans/ 'more/**/*.jpg' --json > scale.jsonl
+    hagnifinder predict scans/ --same-camera --known scans/a.jpg=0.25
     """
     if not paths and files_from is None:
         raise click.UsageError("Name a picture, a folder, a pattern, or - for standard input.")
     if [*paths, files_from].count(_STDIN) > 1:
         raise click.UsageError("Standard input can be read once: as a picture or as a list of names.")
+    if known and not same_camera:
+        raise click.UsageError("--known says something of the other pictures only with --same-camera.")
+    if csv_layout != "full" and csv_path is None:
+        raise click.UsageError("--csv-layout needs --csv FILE.")
+    known_um = parse_known(known)
     from hagnifinder.stream import answer_stream
 
     predictor = load(model, device)
     with ExitStack() as stack:
         try:
-            table = _Table(stack.enter_context(csv_path.open("w", newline="", encoding="utf-8"))) if csv_path else None
-            if overlay_folder:
-                overlay_folder.mkdir(parents=True, exist_ok=True)
+            table = script = None
+            if csv_path:
+                table = Table(stack.enter_context(csv_path.open("w", newline="", encoding="utf-8")), csv_layout)
+            if qupath_path:
+                script = QuPathScript(stack.enter_context(qupath_path.open("w", encoding="utf-8")))
+            for folder in filter(None, (overlay_folder, ome_folder)):
+                folder.mkdir(parents=True, exist_ok=True)
             listed = None
             if files_from is not None:
                 listed = sys.stdin.buffer if files_from == _STDIN else stack.enter_context(Path(files_from).open("rb"))
@@ -85,15 +128,19 @@ def predict(
             fail(_about(error))
         sources = _Sources(paths, listed)
         progress = _Progress()
-        overlays = _Overlays(overlay_folder) if overlay_folder else None
+        copies: list[Overlays | OmeCopies] = []
+        copies += [Overlays(overlay_folder)] if overlay_folder else []
+        copies += [OmeCopies(ome_folder)] if ome_folder else []
         try:
-            for answer in answer_stream(predictor, sources):
-                progress.step()
-                if answer.estimate is None or answer.rgb is None:
+            stream = progress.counted(answer_stream(predictor, sources))
+            for item in judge_together(stream, known_um) if same_camera else stream:
+                judged = item if isinstance(item, Judged) else _alone(item)
+                answer = judged.answer
+                if answer.estimate is None:
                     progress.hide()
                     sources.bad(answer.error)
                     continue
-                row = _row(answer.name, answer.rgb.shape, answer.estimate, predictor.model_id)
+                row = _row(answer.name, judged.shape, answer.estimate, predictor.model_id) | judged.joint
                 progress.hide()
                 if as_json:
                     click.echo(json.dumps(row, ensure_ascii=False))
@@ -102,10 +149,16 @@ def predict(
                 progress.n_good += 1
                 if table:
                     table.write(row)
-                if overlays:
-                    overlays.write(answer)
+                if script:
+                    script.write(row)
+                if copies:
+                    rgb = answer.rgb if answer.rgb is not None else sources.again(answer.name)
+                    for copy in copies:
+                        copy.write(answer.name, rgb, answer.estimate)
             if table:
                 table.close()
+            for name in script.close() if script else []:
+                say(f"{name} is left out of the script: two pictures of this name differ in pixel size.")
         except BrokenPipeError:
             # Whoever read our answers has enough: leave without a word, and without Python's at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -124,12 +177,27 @@ def predict(
         sys.exit(2)
 
 
+def _alone(answer: Answer) -> Judged:
+    return Judged(answer, answer.rgb.shape if answer.rgb is not None else (), {})
+
+
 class _Sources:
     """What to judge, one after the other; says at once what is missing."""
 
     def __init__(self, paths: Sequence[str], listed: IO[bytes] | None) -> None:
         self.paths, self.listed = paths, listed
         self.n_bad = 0
+        self.stdin = b""
+
+    def again(self, name: str) -> RgbImage:
+        """Read a picture that was let go; raises OSError when it is no longer what it was."""
+        from hagnifinder.errors import ImageError
+        from hagnifinder.images import read_rgb
+
+        try:
+            return read_rgb(self.stdin if name == _STDIN else name)
+        except ImageError as error:
+            raise OSError(None, str(error).rstrip(".")) from error
 
     def bad(self, sentence: str) -> None:
         self.n_bad += 1
@@ -145,6 +213,7 @@ class _Sources:
                 if len(data) > MAX_BYTES:
                     self.bad(f"Standard input is longer than the {MAX_BYTES:,} bytes we read.")
                 else:
+                    self.stdin = data
                     yield _STDIN, data
                 continue
             for found in expand([path]):
@@ -182,49 +251,15 @@ class _Progress:
         else:
             say(line)
 
+    def counted(self, answers: Iterator[Answer]) -> Iterator[Answer]:
+        for answer in answers:
+            self.step()
+            yield answer
+
     def hide(self) -> None:
         if self.shown:
             click.echo("\r\033[K", err=True, nl=False)
             self.shown = False
-
-
-class _Table:
-    """A CSV file that grows row by row."""
-
-    def __init__(self, file: IO[str]) -> None:
-        self.file = file
-        self.writer: csv.DictWriter[str] | None = None
-
-    def write(self, row: dict[str, Any]) -> None:
-        if self.writer is None:
-            self.writer = csv.DictWriter(self.file, fieldnames=list(row))
-            self.writer.writeheader()
-        self.writer.writerow(row)
-
-    def close(self) -> None:
-        """Close here, where a full disk can still be told."""
-        self.file.close()
-
-
-class _Overlays:
-    """Pictures with their scale drawn on them, named after the originals."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.used: dict[str, int] = {}
-
-    def write(self, answer: Answer) -> None:
-        from PIL import Image
-
-        from hagnifinder.overlay import draw_scale
-
-        assert answer.rgb is not None and answer.estimate is not None
-        stem = "standard-input" if answer.name == _STDIN else Path(answer.name).stem
-        # A name is 255 bytes at most, and two endings are to come.
-        stem = os.fsdecode(os.fsencode(stem)[:200])
-        self.used[stem] = self.used.get(stem, 0) + 1
-        number = "" if self.used[stem] == 1 else f"-{self.used[stem]}"
-        Image.fromarray(draw_scale(answer.rgb, answer.estimate)).save(self.folder / f"{stem}{number}.scale.png")
 
 
 def _row(path: str, shape: tuple[int, ...], estimate: Estimate, model_id: str) -> dict[str, Any]:
@@ -248,6 +283,11 @@ def _print_row(row: dict[str, Any], *, head: bool) -> None:
     note = f"  (no answer: {row['reason'].replace('_', ' ')})" if row["abstained"] else ""
     # A file's name may hold line breaks and a terminal's commands.
     name = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in row["path"])
+    if row.get("joint"):
+        alone = "" if row["single_mpp_um"] is None else f", alone {row['single_mpp_um']:.3g}"
+        note += "  (known)" if row["known"] else f"  ({row['cluster_x']:g}x objective{alone})"
+    elif "joint" in row:
+        note += "  (no part of the joint estimate)"
     click.echo(f"{guess:>8}  {times:>8}  {interval:>18}  {name}{note}")
 
 

@@ -58,13 +58,13 @@ def test_answers_come_while_the_stream_goes_on(predictor: Predictor, monkeypatch
 def test_large_pictures_are_not_gathered(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "AT_ONCE_PX", 1000)
     held: list[int] = []
-    real = predictor.predict_many
+    real = predictor.predict_densities
 
     def spy(pictures):
         held.append(len(pictures))
         return real(pictures)
 
-    monkeypatch.setattr(predictor, "predict_many", spy)
+    monkeypatch.setattr(predictor, "predict_densities", spy)
     list(answer_stream(predictor, [np.zeros((40, 40, 3), dtype=np.uint8)] * 3))
 
     assert held == [1, 1, 1, 0]
