@@ -24,26 +24,36 @@ SOFTNESS = 0.12
 
 
 class ScaleDensity(nn.Module):
-    """Stage statistics of a pretrained backbone, normalised, then three linear layers to a log density."""
+    """Stage statistics of a pretrained backbone, normalised, then three linear layers to a log density.
+
+    With `enlargement` it also says by how much, in log2, the picture was enlarged after it was taken.
+    """
 
     MEAN = (127.0 / 255.0,) * 3
     STD = (128.0 / 255.0,) * 3
 
-    def __init__(self, backbone: str = "efficientnet_lite0", hidden: int = 256) -> None:
+    def __init__(
+        self, backbone: str = "efficientnet_lite0", hidden: int = 256, *, enlargement: bool = False
+    ) -> None:
         super().__init__()
         self.features = EfficientNetLite(backbone)
-        self.head = DensityHead(self.features.n_features, hidden)
+        self.head = DensityHead(self.features.n_features, hidden, enlargement=enlargement)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, S, S) float32 to (B, BINS) natural logarithms of the probability of each step of `GRID`."""
-        log_density: Tensor = self.head(self.features(x))
-        return log_density
+        """(B, 3, S, S) float32 to (B, BINS) natural logarithms of the probability of each step of `GRID`.
+
+        With `enlargement` there is one column more: log2 of the enlargement.
+        """
+        answer: Tensor = self.head(self.features(x))
+        return answer
 
 
 class DensityHead(nn.Module):
     """From (B, n_features) to (B, BINS) log density; apart, so that it can be fitted to stored features."""
 
-    def __init__(self, n_features: int, hidden: int = 256, dropout: float = 0.3) -> None:
+    def __init__(
+        self, n_features: int, hidden: int = 256, dropout: float = 0.3, *, enlargement: bool = False
+    ) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(n_features)
         self.layers = nn.Sequential(
@@ -53,20 +63,32 @@ class DensityHead(nn.Module):
             nn.Dropout(0.2),
             nn.Linear(hidden, hidden // 2),
             nn.GELU(),
-            nn.Linear(hidden // 2, BINS),
+            nn.Linear(hidden // 2, BINS + enlargement),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Log density of stored features."""
-        return F.log_softmax(self.layers(self.norm(x)), dim=1)
+        """Log density of stored features, and the enlargement behind it where there is one."""
+        answer = self.layers(self.norm(x))
+        return torch.cat([F.log_softmax(answer[:, :BINS], dim=1), answer[:, BINS:]], dim=1)
 
 
-def density_loss(log_density: Tensor, log2_mpp: Tensor) -> Tensor:
-    """Mean cross-entropy between (B, BINS) log densities and Gaussians round (B,) truths."""
+ENLARGEMENT_WEIGHT = 0.5
+"""What an error of one octave of enlargement costs beside the cross-entropy."""
+
+
+def density_loss(answer: Tensor, log2_mpp: Tensor, log2_enlargement: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy between (B, BINS) log densities and Gaussians round (B,) truths.
+
+    Where the network answers with one column more, its mean absolute error against the (B,) enlargements is added.
+    """
+    log_density = answer[:, :BINS]
     grid = torch.linspace(LOW, HIGH, BINS, device=log2_mpp.device)
     away = (log2_mpp[:, None] - grid[None]) / SOFTNESS
     wanted = torch.softmax(-0.5 * away.square(), dim=1)
-    return -(wanted * log_density).sum(dim=1).mean()
+    loss = -(wanted * log_density).sum(dim=1).mean()
+    if answer.shape[1] > BINS and log2_enlargement is not None:
+        loss = loss + ENLARGEMENT_WEIGHT * (answer[:, BINS] - log2_enlargement).abs().mean()
+    return loss
 
 
 def pool(log_densities: NDArray[np.float32], scales: Sequence[float], sharpness: float) -> NDArray[np.float64]:

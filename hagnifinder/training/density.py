@@ -48,6 +48,12 @@ class DensityConfig:
     name: str = "small"
     backbone: str = "efficientnet_lite0"
     side_px: int = 192
+    early_side_px: int = 192
+    """Side of the crops of round 1 and of the first `early_share` of round 2: small crops are cheap, and more
+    pictures are large enough for a coarse one."""
+    early_share: float = 0.0
+    enlargement: bool = False
+    """Learn to say how far a picture was enlarged, too."""
     batch: int = 16
     seed: int = 1
     hidden: int = 256
@@ -68,7 +74,19 @@ class DensityConfig:
         return plain
 
 
-DENSITY_RECIPES = {"small": DensityConfig()}
+DENSITY_RECIPES = {
+    "small": DensityConfig(),
+    "lite2": DensityConfig(
+        name="lite2",
+        backbone="efficientnet_lite2",
+        early_side_px=128,
+        early_share=0.6,
+        enlargement=True,
+        head_blocks=12,
+        head_epochs=12,
+        steps=600,
+    ),
+}
 
 BLOCK = 512
 _SAVE_EVERY_S = 120.0
@@ -104,7 +122,7 @@ def train_density(
         raise DataError(f"{out} already holds a run: add --resume to go on with it.")
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
-    network = ScaleDensity(config.backbone, config.hidden)
+    network = ScaleDensity(config.backbone, config.hidden, enlargement=config.enlargement)
     network.features.load_imagenet(pretrained(config.backbone))
     network.to(memory_format=torch.channels_last)
     log.info("reading %d pictures", len(training))
@@ -178,6 +196,7 @@ def density_card(config: DensityConfig, step: int, training: Sequence[SlideImage
         "version": "1",
         "backbone": config.backbone,
         "hidden": config.hidden,
+        "enlargement": config.enlargement,
         "target": "log2_mpp_density",
         "input_px": config.side_px,
         "steps_done": step,
@@ -223,7 +242,7 @@ def _input(batch: Batch) -> Tensor:
 @torch.no_grad()
 def _stored_features(
     network: ScaleDensity, sampler: CropSampler, config: DensityConfig, out: Path
-) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+) -> tuple[NDArray[np.float16], NDArray[np.float32], NDArray[np.float32]]:
     """Features of every crop of round 1, block by block on disk, so that a killed run loses one block."""
     network.features.eval()
     folder = out / "features"
@@ -232,15 +251,21 @@ def _stored_features(
     for number in range(config.head_blocks):
         path = folder / f"{number:05d}.npz"
         if not path.exists():
-            batches = [sampler.batch(number * BLOCK + i, config.batch, config.side_px) for i in _of_block(config.batch)]
+            batches = [sampler.batch(number * BLOCK + i, config.batch, config.early_side_px) for i in _of_block(config.batch)]
             rows = np.concatenate([network.features(_input(b)).half().numpy() for b in batches])
             temporary = folder / "block.part.npz"
-            np.savez(temporary, features=rows, log2_mpp=np.concatenate([b.log2_mpp for b in batches]))
+            np.savez(
+                temporary,
+                features=rows,
+                log2_mpp=np.concatenate([b.log2_mpp for b in batches]),
+                log2_enlargement=np.concatenate([b.log2_enlargement for b in batches]),
+            )
             temporary.replace(path)
             log.info("features %d of %d", number + 1, config.head_blocks)
         with np.load(path) as stored:
-            blocks.append((stored["features"], stored["log2_mpp"]))
-    return np.concatenate([b[0] for b in blocks]), np.concatenate([b[1] for b in blocks])
+            blocks.append((stored["features"], stored["log2_mpp"], stored["log2_enlargement"]))
+    features, log2_mpp, log2_enlargement = (np.concatenate(column) for column in zip(*blocks, strict=True))
+    return features, log2_mpp, log2_enlargement
 
 
 def _of_block(batch: int) -> range:
@@ -248,9 +273,11 @@ def _of_block(batch: int) -> range:
 
 
 def _fit_head(
-    network: ScaleDensity, stored: tuple[NDArray[np.float16], NDArray[np.float32]], config: DensityConfig
+    network: ScaleDensity,
+    stored: tuple[NDArray[np.float16], NDArray[np.float32], NDArray[np.float32]],
+    config: DensityConfig,
 ) -> None:
-    features, log2_mpp = torch.from_numpy(stored[0]), torch.from_numpy(stored[1])
+    features, log2_mpp, log2_enlargement = (torch.from_numpy(column) for column in stored)
     size = min(BLOCK, len(features))
     total = config.head_epochs * (len(features) // size)
     head: DensityHead = network.head.train()
@@ -258,7 +285,7 @@ def _fit_head(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.head_rate, total_steps=total + 1, pct_start=0.1)
     for _ in range(config.head_epochs):
         for chosen in _passes(len(features), size):
-            loss = density_loss(head(features[chosen].float()), log2_mpp[chosen])
+            loss = density_loss(head(features[chosen].float()), log2_mpp[chosen], log2_enlargement[chosen])
             _descend(loss, optimiser, head)
             schedule.step()
 
@@ -291,8 +318,10 @@ def _step(
     torch.manual_seed(config.seed * 1_000_003 + step)
     network.eval()
     network.head.layers.train()
-    batch = sampler.batch(10_000_000 + step, config.batch, config.side_px)
-    loss = density_loss(network(_input(batch)), torch.from_numpy(batch.log2_mpp))
+    side_px = config.early_side_px if step < config.early_share * config.steps else config.side_px
+    batch = sampler.batch(10_000_000 + step, config.batch, side_px)
+    labels = (torch.from_numpy(batch.log2_mpp), torch.from_numpy(batch.log2_enlargement))
+    loss = density_loss(network(_input(batch)), *labels)
     _descend(loss, optimiser, network)
     return float(loss.detach())
 
