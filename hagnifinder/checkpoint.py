@@ -45,7 +45,7 @@ def build_network(card: Mapping[str, Any]) -> Hagnifinder | ScaleDensity:
     hidden = int(card.get("hidden", 256))
     if not 1 <= hidden <= 4096:
         raise ValueError("the card names an impossible width")
-    return ScaleDensity(backbone, hidden, enlargement=bool(card.get("enlargement", False)))
+    return ScaleDensity(backbone, hidden, enlargement=bool(card.get("enlargement", False)), gate="gate" in card)
 
 
 def save_weights(path: Path, network: Hagnifinder | ScaleDensity, card: Mapping[str, Any]) -> str:

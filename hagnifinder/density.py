@@ -19,6 +19,9 @@ from hagnifinder.efficientnet import EfficientNetLite
 LOW, HIGH, BINS = -3.3219, 4.0, 96
 """log2 of 0.1 and 16 µm per pixel, and how many steps of 7.7 % lie on and between them."""
 GRID: NDArray[np.float64] = np.linspace(LOW, HIGH, BINS)
+ENLARGEMENT, HE_LOGIT = BINS, BINS + 1
+"""Columns behind the density in a network's answer: log2 of how far the picture was enlarged after it was taken, and
+the natural log odds that it shows tissue stained with H&E. Not a number where the network never learnt to tell."""
 SOFTNESS = 0.12
 """Deviation of the target, log2: a little more than the labels' own uncertainty."""
 
@@ -26,34 +29,41 @@ SOFTNESS = 0.12
 class ScaleDensity(nn.Module):
     """Stage statistics of a pretrained backbone, normalised, then three linear layers to a log density.
 
-    With `enlargement` it also says by how much, in log2, the picture was enlarged after it was taken.
+    With `enlargement` the last of them also answers how far the picture was enlarged; with `gate` one more linear
+    layer, fitted to the same normalised features after the training, tells H&E from everything else.
     """
 
     MEAN = (127.0 / 255.0,) * 3
     STD = (128.0 / 255.0,) * 3
 
     def __init__(
-        self, backbone: str = "efficientnet_lite0", hidden: int = 256, *, enlargement: bool = False
+        self,
+        backbone: str = "efficientnet_lite0",
+        hidden: int = 256,
+        *,
+        enlargement: bool = False,
+        gate: bool = False,
     ) -> None:
         super().__init__()
         self.features = EfficientNetLite(backbone)
         self.head = DensityHead(self.features.n_features, hidden, enlargement=enlargement)
+        self.gate = nn.Linear(self.features.n_features, 1) if gate else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, S, S) float32 to (B, BINS) natural logarithms of the probability of each step of `GRID`.
-
-        With `enlargement` there is one column more: log2 of the enlargement.
-        """
-        answer: Tensor = self.head(self.features(x))
-        return answer
+        """(B, 3, S, S) float32 to (B, BINS + 2): natural logarithms of the probability of each step of `GRID`, then the
+        columns `ENLARGEMENT` and `HE_LOGIT`."""
+        features = self.features(x)
+        answer: Tensor = self.head(features)
+        odds = answer.new_full((len(answer), 1), torch.nan)
+        if self.gate is not None:
+            odds = self.gate(self.head.norm(features))
+        return torch.cat([answer, odds], dim=1)
 
 
 class DensityHead(nn.Module):
-    """From (B, n_features) to (B, BINS) log density; apart, so that it can be fitted to stored features."""
+    """From (B, n_features) to (B, BINS + 1), density and enlargement; apart, to be fitted to stored features."""
 
-    def __init__(
-        self, n_features: int, hidden: int = 256, dropout: float = 0.3, *, enlargement: bool = False
-    ) -> None:
+    def __init__(self, n_features: int, hidden: int = 256, dropout: float = 0.3, *, enlargement: bool = False) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(n_features)
         self.layers = nn.Sequential(
@@ -67,9 +77,10 @@ class DensityHead(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Log density of stored features, and the enlargement behind it where there is one."""
+        """Log density of stored features, and the enlargement behind it, not a number without one."""
         answer = self.layers(self.norm(x))
-        return torch.cat([F.log_softmax(answer[:, :BINS], dim=1), answer[:, BINS:]], dim=1)
+        enlargement = answer[:, BINS:] if answer.shape[1] > BINS else answer.new_full((len(answer), 1), torch.nan)
+        return torch.cat([F.log_softmax(answer[:, :BINS], dim=1), enlargement], dim=1)
 
 
 ENLARGEMENT_WEIGHT = 0.5
@@ -77,17 +88,17 @@ ENLARGEMENT_WEIGHT = 0.5
 
 
 def density_loss(answer: Tensor, log2_mpp: Tensor, log2_enlargement: Tensor | None = None) -> Tensor:
-    """Mean cross-entropy between (B, BINS) log densities and Gaussians round (B,) truths.
+    """Mean cross-entropy between (B, BINS or more) answers and Gaussians round (B,) truths.
 
-    Where the network answers with one column more, its mean absolute error against the (B,) enlargements is added.
+    With (B,) true enlargements, the mean absolute error of that column is added.
     """
     log_density = answer[:, :BINS]
     grid = torch.linspace(LOW, HIGH, BINS, device=log2_mpp.device)
     away = (log2_mpp[:, None] - grid[None]) / SOFTNESS
     wanted = torch.softmax(-0.5 * away.square(), dim=1)
     loss = -(wanted * log_density).sum(dim=1).mean()
-    if answer.shape[1] > BINS and log2_enlargement is not None:
-        loss = loss + ENLARGEMENT_WEIGHT * (answer[:, BINS] - log2_enlargement).abs().mean()
+    if log2_enlargement is not None:
+        loss = loss + ENLARGEMENT_WEIGHT * (answer[:, ENLARGEMENT] - log2_enlargement).abs().mean()
     return loss
 
 
@@ -98,14 +109,14 @@ def pool(log_densities: NDArray[np.float32], scales: Sequence[float], sharpness:
     witnesses. How much narrower than their average the answer may be is `sharpness`, learnt on held-out pictures.
 
     Args:
-        log_densities: (N, BINS), one row a window.
+        log_densities: (N, BINS or more), one row a window; only the first BINS columns are read.
         scales: how much each window's copy was shrunk, 0.5 for half the side; a copy's pixels are 1 / scale as large.
 
     Returns:
         (BINS,) probabilities of the steps of `GRID`, of the picture's own pixels.
     """
     total = np.zeros(BINS)
-    for row, scale in zip(log_densities, scales, strict=True):
+    for row, scale in zip(log_densities[:, :BINS], scales, strict=True):
         # What lies beyond the copy's own grid is as unlikely as anything on it.
         total += np.interp(GRID - np.log2(scale), GRID, row.astype(np.float64), right=float(row.min()))
     total *= sharpness / len(log_densities)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from hagnifinder.checkpoint import load_weights
-from hagnifinder.density import ScaleDensity, centre_and_spread, gaussian_density, pool
+from hagnifinder.density import ENLARGEMENT, GRID, HE_LOGIT, ScaleDensity, centre_and_spread, gaussian_density, pool
 from hagnifinder.errors import ModelError
 from hagnifinder.model import Hagnifinder, fold_batch_norm
 from hagnifinder.preprocess import MIN_DETAIL, WINDOW_PX, RgbImage, cut_windows, detail, normalise, tissue_share
@@ -40,7 +40,14 @@ NORMAL_Q90 = 1.645
 _MIN_SHRUNKEN_PX = 112
 _PICTURES_AT_ONCE = 16
 
-Reason = Literal["", "too_small", "too_little_tissue", "no_detail", "windows_disagree", "outside_range"]
+SATURATED_UM = 0.3
+"""A density network answers with about this pixel size, or a finer one, where the truth may be anything finer: no slide
+it learnt from was finer than 0.2. Such a picture is asked again, shrunk."""
+FINEST_LEARNT_UM = 0.18
+"""Finest pixel size that was learnt, less an ordinary error."""
+_HALVINGS = 3
+
+Reason = Literal["", "too_small", "too_little_tissue", "no_detail", "not_he", "windows_disagree", "outside_range"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +60,12 @@ class Estimate:
             a guess or when the model was never calibrated.
         magnification_x, magnification_lo_x, magnification_hi_x: the same as 10 / mpp_um, lo <= hi.
         abstained: the guess, if any, should not be used.
-        reason: why: too_small, too_little_tissue, no_detail, windows_disagree, outside_range; empty when not abstained.
+        reason: why: too_small, too_little_tissue, no_detail, not_he, windows_disagree, outside_range; empty when not
+            abstained.
         n_windows: windows of the picture the network looked at.
+        effective_mpp_um: the pixel size that would hold the picture's detail: above `mpp_um` where the picture was
+            enlarged after it was taken, by the ratio of the two; None where the model can't tell.
+        he_score: how far this looks like tissue stained with H&E, 0 to 1; None where the model can't tell.
     """
 
     mpp_um: float | None
@@ -66,6 +77,8 @@ class Estimate:
     abstained: bool
     reason: str
     n_windows: int
+    effective_mpp_um: float | None = None
+    he_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +90,20 @@ class RawAnswer:
         centre: best guess.
         spread: how far the windows, or the density, stray from it.
         refusal: why the picture should not be judged; empty when it may be.
+        enlargement: log2 of how far the picture was enlarged; None where the model can't tell.
+        he_logit: log odds that it shows H&E-stained tissue; None where the model can't tell.
+        shrunk: side of the coarsest copy looked at over the picture's own, when finer than anything learnt.
+        density: (BINS,) probabilities on `GRID`; None from a network that answers with a number.
     """
 
     n_windows: int
     centre: float
     spread: float
     refusal: Reason
+    enlargement: float | None = None
+    he_logit: float | None = None
+    shrunk: float = 1.0
+    density: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of_points(cls, log2_mpp: Sequence[float], refusal: Reason) -> RawAnswer:
@@ -96,11 +117,64 @@ class RawAnswer:
     def of_densities(
         cls, log_densities: NDArray[np.float32], scales: Sequence[float], sharpness: float, refusal: Reason
     ) -> RawAnswer:
-        """From one density a window."""
+        """From one answer of a `ScaleDensity` a window."""
         if not len(log_densities):
             return cls(0, 0.0, 0.0, refusal)
-        centre, spread = centre_and_spread(pool(log_densities, scales, sharpness))
-        return cls(len(log_densities), centre, spread, refusal)
+        density = pool(log_densities, scales, sharpness)
+        centre, spread = centre_and_spread(density)
+        # Shrinking takes an enlargement back: only the largest copy tells.
+        largest = log_densities[np.asarray(scales) == max(scales)]
+        enlargement = max(0.0, float(np.median(largest[:, ENLARGEMENT])))
+        he_logit = float(log_densities[:, HE_LOGIT].mean())
+        return cls(
+            len(log_densities),
+            centre,
+            spread,
+            refusal,
+            None if math.isnan(enlargement) else enlargement,
+            None if math.isnan(he_logit) else he_logit,
+            density=density,
+        )
+
+    def halved(
+        self,
+        native: NDArray[np.float32],
+        scales: Sequence[float],
+        copy: NDArray[np.float32],
+        halving: int,
+        sharpness: float,
+    ) -> tuple[RawAnswer, bool]:
+        """The better answer, given the answers (N, columns) of a copy of 0.5 ** halving of the side.
+
+        A copy that puts the picture within what was learnt speaks with the picture's own windows; one that puts it
+        beyond speaks alone, since the others can only say "very fine".
+
+        Returns:
+            The answer, and whether it is final: not if the copy itself may be finer than what was learnt.
+        """
+        if not len(copy):
+            return self, True
+        side = 0.5**halving
+        found = RawAnswer.of_densities(copy, [1.0] * len(copy), sharpness, self.refusal)
+        if halving == 1 and found.centre - 1.0 >= math.log2(FINEST_LEARNT_UM):
+            rows = np.concatenate([native, copy])
+            return RawAnswer.of_densities(rows, [*scales, *[side] * len(copy)], sharpness, self.refusal), True
+        assert found.density is not None
+        density = np.interp(GRID + halving, GRID, found.density)
+        finer = replace(
+            self,
+            n_windows=found.n_windows,
+            centre=found.centre - halving,
+            spread=found.spread,
+            shrunk=side,
+            density=density / density.sum(),
+        )
+        return finer, not is_saturated(found.centre)
+
+
+def is_saturated(log2_mpp: float) -> bool:
+    """Whether a density network's answer may stand for anything finer."""
+    return log2_mpp < math.log2(SATURATED_UM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +217,7 @@ class Predictor:
         self._normalise = partial(normalise, mean=network.MEAN, std=network.STD)
         self._sharpness = float(card.get("sharpness", 1.0))
         self._window_px = int(card.get("input_px", WINDOW_PX))
+        self._min_he_score = float(card.get("gate", {}).get("min_he_score", 0.0))
         self._scales: tuple[float, ...] = tuple(float(s) for s in card.get("scales", [1.0]))
         try:
             self.calibration = Calibration(**card["calibration"]) if card.get("calibration") else None
@@ -177,19 +252,37 @@ class Predictor:
         A network that answers with numbers has a Gaussian as wide as its 90 % interval. None for a picture that
         should not be judged.
         """
-        for found, scales, refusal in self.densities(pictures):
-            raw = self._pooled(found, scales, refusal)
+        for raw in self.answers(pictures):
             density = None
-            if not refusal and self._is_density:
-                density = pool(found, scales, self._sharpness)
-            elif not refusal:
+            if not raw.refusal and self._is_density:
+                density = raw.density
+            elif not raw.refusal:
                 half = self.calibration.half_width(raw.spread) if self.calibration else 1.0
                 density = gaussian_density(raw.centre, half / NORMAL_Q90)
             yield self.judge(raw), density
 
     def answers(self, pictures: Sequence[RgbImage], scales: Sequence[float] | None = None) -> list[RawAnswer]:
-        """The network's answers before judgement; `scales` replaces the card's shrunken copies."""
-        return [self._pooled(*windows) for windows in self.densities(pictures, scales)]
+        """The network's answers before judgement; `scales` replaces the card's shrunken copies.
+
+        A picture that a density network finds as fine as the finest it learnt from, or finer, is asked again at half,
+        a quarter and an eighth of its side until the copy lies within what was learnt.
+        """
+        windows = list(self.densities(pictures, scales))
+        answers = [self._pooled(*of_picture) for of_picture in windows]
+        if not self._is_density:
+            return answers
+        pending = [i for i, raw in enumerate(answers) if raw.n_windows and is_saturated(raw.centre)]
+        for halving in range(1, _HALVINGS + 1):
+            side = 0.5**halving
+            pending = [i for i in pending if min(pictures[i].shape[:2]) * side >= _MIN_SHRUNKEN_PX]
+            copies = self.densities([_shrunken(pictures[i], side) for i in pending], (1.0,))
+            left = []
+            for i, (rows, _, _) in zip(pending, copies, strict=True):
+                answers[i], is_done = answers[i].halved(*windows[i][:2], rows, halving, self._sharpness)
+                if not is_done:
+                    left.append(i)
+            pending = left
+        return answers
 
     def densities(
         self, pictures: Sequence[RgbImage], scales: Sequence[float] | None = None
@@ -235,12 +328,18 @@ class Predictor:
         # An untrained or hostile network must not overflow a float.
         centre = min(20.0, max(-20.0, raw.centre))
         mpp_um = round_significant(2.0**centre)
+        he_score = (
+            None if raw.he_logit is None else round(1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, raw.he_logit)))), 3)
+        )
         low_um = high_um = None
         reason: Reason = raw.refusal
         if self.calibration is not None:
             half = min(20.0, self.calibration.half_width(raw.spread))
             low_um, high_um = round_significant(2.0 ** (centre - half)), round_significant(2.0 ** (centre + half))
-            if not reason and not self.calibration.finest_um <= mpp_um <= self.calibration.coarsest_um:
+            finest_um = self.calibration.finest_um * raw.shrunk
+            if not reason and he_score is not None and he_score < self._min_he_score:
+                reason = "not_he"
+            elif not reason and not finest_um <= mpp_um <= self.calibration.coarsest_um:
                 reason = "outside_range"
             elif not reason and raw.spread > self.calibration.max_spread:
                 reason = "windows_disagree"
@@ -254,6 +353,8 @@ class Predictor:
             abstained=bool(reason),
             reason=reason,
             n_windows=n,
+            effective_mpp_um=None if raw.enlargement is None else round_significant(2.0 ** (centre + raw.enlargement)),
+            he_score=he_score,
         )
 
 
@@ -268,9 +369,15 @@ def _windows_of(
         height, width = round(rgb.shape[0] * scale), round(rgb.shape[1] * scale)
         if scale < 1.0 and min(height, width) < _MIN_SHRUNKEN_PX:
             continue
-        copy = rgb if scale == 1.0 else cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
+        copy = rgb if scale == 1.0 else _shrunken(rgb, scale)
         found.extend((scale, window) for window in cut_windows(copy, MAX_WINDOWS, window_px))
     detailed = [(scale, window) for scale, window in found if detail(window) >= MIN_DETAIL]
     if not detailed:
         return "no_detail", []
     return ("too_little_tissue" if tissue_share(rgb) < MIN_TISSUE else ""), detailed
+
+
+def _shrunken(rgb: RgbImage, scale: float) -> RgbImage:
+    size = (round(rgb.shape[1] * scale), round(rgb.shape[0] * scale))
+    shrunk: RgbImage = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    return shrunk

@@ -25,10 +25,11 @@ from hagnifinder.errors import DataError
 from hagnifinder.evaluation.metrics import Row, Scored, summarise, table, weighted_quantile
 from hagnifinder.evaluation.pictures import Picture, pictures_of
 from hagnifinder.evaluation.protocol import COARSEST_UM, FINEST_UM
-from hagnifinder.predict import Calibration, Predictor, RawAnswer, Reason
+from hagnifinder.predict import Calibration, Predictor, RawAnswer, Reason, is_saturated
 
-SCALES = (1.0, 0.71, 0.5)
-SCALE_CHOICES: tuple[tuple[float, ...], ...] = ((1.0,), (1.0, 0.71), (1.0, 0.71, 0.5))
+HALF = 0.5
+SCALES = (1.0, 0.71, HALF)
+SCALE_CHOICES: tuple[tuple[float, ...], ...] = ((1.0,), (1.0, 0.71), SCALES)
 SHARPNESS_CHOICES = (0.7, 1.0, 1.4, 2.0, 2.8)
 FLOOR_LOG2 = 0.1
 ANSWERED_SHARE = 0.93
@@ -45,9 +46,14 @@ class Stranger:
     refusal: Reason
 
     def answer(self, scales: Sequence[float], sharpness: float) -> RawAnswer:
-        """The pooled answer of some of the copies."""
+        """The pooled answer of some of the copies, a very fine picture asked again at half its side."""
         used = [i for i, scale in enumerate(self.scales) if scale in scales]
-        return RawAnswer.of_densities(self.log_densities[used], [self.scales[i] for i in used], sharpness, self.refusal)
+        rows, own = self.log_densities[used], [self.scales[i] for i in used]
+        raw = RawAnswer.of_densities(rows, own, sharpness, self.refusal)
+        halves = self.log_densities[[i for i, scale in enumerate(self.scales) if scale == HALF]]
+        if HALF in scales or not is_saturated(raw.centre):
+            return raw
+        return raw.halved(rows, own, halves, 1, sharpness)[0]
 
 
 def ask_strangers(folds: Sequence[Path], images: Sequence[SlideImage]) -> list[Stranger]:

@@ -251,7 +251,9 @@ def _stored_features(
     for number in range(config.head_blocks):
         path = folder / f"{number:05d}.npz"
         if not path.exists():
-            batches = [sampler.batch(number * BLOCK + i, config.batch, config.early_side_px) for i in _of_block(config.batch)]
+            batches = [
+                sampler.batch(number * BLOCK + i, config.batch, config.early_side_px) for i in _of_block(config.batch)
+            ]
             rows = np.concatenate([network.features(_input(b)).half().numpy() for b in batches])
             temporary = folder / "block.part.npz"
             np.savez(
@@ -285,7 +287,8 @@ def _fit_head(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.head_rate, total_steps=total + 1, pct_start=0.1)
     for _ in range(config.head_epochs):
         for chosen in _passes(len(features), size):
-            loss = density_loss(head(features[chosen].float()), log2_mpp[chosen], log2_enlargement[chosen])
+            enlarged = log2_enlargement[chosen] if config.enlargement else None
+            loss = density_loss(head(features[chosen].float()), log2_mpp[chosen], enlarged)
             _descend(loss, optimiser, head)
             schedule.step()
 
@@ -320,8 +323,8 @@ def _step(
     network.head.layers.train()
     side_px = config.early_side_px if step < config.early_share * config.steps else config.side_px
     batch = sampler.batch(10_000_000 + step, config.batch, side_px)
-    labels = (torch.from_numpy(batch.log2_mpp), torch.from_numpy(batch.log2_enlargement))
-    loss = density_loss(network(_input(batch)), *labels)
+    enlarged = torch.from_numpy(batch.log2_enlargement) if config.enlargement else None
+    loss = density_loss(network(_input(batch)), torch.from_numpy(batch.log2_mpp), enlarged)
     _descend(loss, optimiser, network)
     return float(loss.detach())
 
