@@ -49,6 +49,7 @@ def train(recipe: str, data: Path, out: Path, steps: int | None, resume: bool, t
     from hagnifinder.evaluation.protocol import finish, results_markdown
     from hagnifinder.training.config import TrainConfig
     from hagnifinder.training.density import DENSITY_RECIPES, train_and_measure
+    from hagnifinder.training.gate import read_others
     from hagnifinder.training.train import train as run
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
@@ -59,7 +60,9 @@ def train(recipe: str, data: Path, out: Path, steps: int | None, resume: bool, t
     try:
         images = read_catalog(data)
         if recipe in DENSITY_RECIPES:
-            weights, rows = train_and_measure(DENSITY_RECIPES[recipe], images, out, steps=steps, resume=resume)
+            weights, rows = train_and_measure(
+                DENSITY_RECIPES[recipe], images, out, others=read_others(data), steps=steps, resume=resume
+            )
             if rows is None:
                 say(f"Stopped after {steps} steps of each round; {weights} is not calibrated yet.")
             else:

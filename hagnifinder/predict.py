@@ -124,14 +124,14 @@ class RawAnswer:
         centre, spread = centre_and_spread(density)
         # Shrinking takes an enlargement back: only the largest copy tells.
         largest = log_densities[np.asarray(scales) == max(scales)]
-        enlargement = max(0.0, float(np.median(largest[:, ENLARGEMENT])))
+        enlargement = float(np.median(largest[:, ENLARGEMENT]))
         he_logit = float(log_densities[:, HE_LOGIT].mean())
         return cls(
             len(log_densities),
             centre,
             spread,
             refusal,
-            None if math.isnan(enlargement) else enlargement,
+            None if math.isnan(enlargement) else max(0.0, enlargement),
             None if math.isnan(he_logit) else he_logit,
             density=density,
         )
@@ -293,7 +293,7 @@ class Predictor:
             windows: list[RgbImage] = []
             plans: list[tuple[Reason, list[float]]] = []
             for rgb in pictures[start : start + _PICTURES_AT_ONCE]:
-                refusal, own = _windows_of(rgb, used, self._window_px)
+                refusal, own = windows_of(rgb, used, self._window_px)
                 plans.append((refusal, [scale for scale, _ in own]))
                 windows.extend(window for _, window in own)
             found = self._run(windows)
@@ -358,9 +358,7 @@ class Predictor:
         )
 
 
-def _windows_of(
-    rgb: RgbImage, scales: tuple[float, ...], window_px: int
-) -> tuple[Reason, list[tuple[float, RgbImage]]]:
+def windows_of(rgb: RgbImage, scales: tuple[float, ...], window_px: int) -> tuple[Reason, list[tuple[float, RgbImage]]]:
     """The windows of a picture and of its shrunken copies, each with its scale, and why it should not be judged."""
     if min(rgb.shape[:2]) < MIN_SIDE_PX:
         return "too_small", []

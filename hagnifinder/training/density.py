@@ -33,6 +33,7 @@ from hagnifinder.errors import DataError, ModelError
 from hagnifinder.evaluation.metrics import Row
 from hagnifinder.evaluation.transfer import finish_transfer
 from hagnifinder.preprocess import normalise
+from hagnifinder.training.gate import OtherImage, add_gate, gate_features
 
 log = logging.getLogger(__name__)
 
@@ -166,9 +167,17 @@ def train_density(
 
 
 def train_and_measure(
-    config: DensityConfig, images: Sequence[SlideImage], out: Path, *, steps: int | None = None, resume: bool = False
+    config: DensityConfig,
+    images: Sequence[SlideImage],
+    out: Path,
+    *,
+    others: Sequence[OtherImage] = (),
+    steps: int | None = None,
+    resume: bool = False,
 ) -> tuple[Path, list[Row] | None]:
     """Train one network a fold of data sets without them, one on everything, and calibrate the last by the others.
+
+    Pictures without H&E in `others` give it a gate; without any it has none.
 
     Returns:
         The weights file, and its results; None when `steps` stopped the rounds before their end.
@@ -186,7 +195,16 @@ def train_and_measure(
     weights = train_density(config, images, out, steps=steps, resume=resume)
     if steps is not None and steps < config.steps:
         return weights, None
-    return weights, finish_transfer(weights, fold_files, images, sorted(SUSPECT_DATASETS))
+    rows = finish_transfer(weights, fold_files, images, sorted(SUSPECT_DATASETS))
+    if others:
+        log.info("fitting the gate")
+        pairs = [(path, training_pictures(images, fold)) for path, fold in zip(fold_files, folds, strict=True)]
+        pairs.append((weights, training_pictures(images)))
+        *siblings, full = [
+            gate_features(path, pictures, images, others, path.with_name("gate.npz")) for path, pictures in pairs
+        ]
+        add_gate(weights, full, siblings, others)
+    return weights, rows
 
 
 def density_card(config: DensityConfig, step: int, training: Sequence[SlideImage]) -> dict[str, Any]:
