@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 import torch
+
 from hagnifinder.density import ScaleDensity
 from hagnifinder.predict import Predictor
 from tests.hagnifinder.test_density import peak
