@@ -41,8 +41,8 @@ log = logging.getLogger(__name__)
 MIXED_KINDS = frozenset({"figure_multi", "figure_panels"})
 """Whole or cut published figures: a few hold an H&E panel, so they neither train nor count as errors."""
 APART_KINDS = MIXED_KINDS | {"pas"}
-"""What does not train. The only PAS at hand is of one source and one organ: a gate that learnt from it turned away seven
-of twenty published H&E panels (docs/results/model.md)."""
+"""What does not train. The only PAS at hand is of one source and one organ: a gate that learnt from it turned away
+seven of twenty published H&E panels (docs/results/model.md)."""
 MIN_HE_SCORE = 0.4
 """A picture is turned away where the odds are clearly against it: losing H&E costs more here than another stain does,
 which the harvest's stain gate looks for."""

@@ -71,7 +71,6 @@ REASONS = {
     "xml_entities": "its XML declares entities",
     "xml_not_jats": "its XML is no article",
     "xml_too_large": "its XML is too large",
-    "not_he": "it does not look like tissue stained with H&E",
     "windows_disagree": "parts of the picture give different scales",
     "outside_range": "finer or coarser than the model was tested on",
     "no_detail": "no detail to judge by",
