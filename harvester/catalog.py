@@ -140,10 +140,12 @@ class Catalog:
             old = found.one_or_none()
             sync_rows(connection, target, [article_values(article, old)], target.c.article_id == article.article_id)
             query = select(asset.c.name, asset.c.sha256).where(asset.c.article_id == article.article_id)
-            before = {(row.name, row.sha256) for row in connection.execute(query.where(asset.c.role != "json"))}
+            # a server's JSON changes without the article; yours is what you know of the picture
+            passing = "" if article.source == "local" else "json"
+            before = {(row.name, row.sha256) for row in connection.execute(query.where(asset.c.role != passing))}
             rows = [asset_values(article.article_id, item) for item in assets]
             sync_rows(connection, asset, rows, asset.c.article_id == article.article_id)
-            after = {(item.name, item.sha256) for item in assets if item.role != "json"}
+            after = {(item.name, item.sha256) for item in assets if item.role != passing}
             if old is not None and before != after:
                 connection.execute(
                     update(target).where(target.c.article_id == article.article_id), {"annotated_version": None}

@@ -207,7 +207,15 @@ def crawl(query: str | None, out_dir: Path, **options: Any) -> None:
 @_out_option
 @click.option("--license", "licence", metavar="own|CODE", help="Their licence; default: what their XML states.")
 @click.option("--group-by", metavar="REGEX", help="What in a path names the group (a patient, a case) kept together.")
-def add(paths: tuple[Path, ...], out_dir: Path, licence: str | None, group_by: str | None) -> None:
+@click.option(
+    "--labels",
+    "labels_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A CSV file of what you know of pictures: file, case, organ, diagnosis, mpp_um.",
+)
+def add(
+    paths: tuple[Path, ...], out_dir: Path, licence: str | None, group_by: str | None, labels_path: Path | None
+) -> None:
     """Take in your own PDFs, article folders and images; nothing leaves this machine.
 
     \b
@@ -216,14 +224,19 @@ def add(paths: tuple[Path, ...], out_dir: Path, licence: str | None, group_by: s
     from harvester.licences import check_code
     from harvester.pipeline.add import add as add_files
     from harvester.pipeline.add import compile_group, find_articles
+    from harvester.pipeline.labels import read_labels
     from harvester.progress import say
 
     code = check_code(licence) if licence else None
     pattern = compile_group(group_by)
+    labels, bad = read_labels(labels_path) if labels_path else ({}, [])
     articles, n_ignored = find_articles(paths)
     settings = {"paths": [str(path) for path in paths], "license": licence, "group_by": group_by}
+    settings |= {"labels": str(labels_path)} if labels_path else {}
     with _harvest(out_dir, "add", settings) as (store, catalog):
-        outcome = add_files(articles, catalog, store, licence_code=code, pattern=pattern)
+        outcome = add_files(articles, catalog, store, licence_code=code, pattern=pattern, labels=labels)
+    for skip in bad:
+        say(skip.detail)
     ignored = f", {n_ignored} files of other kinds ignored" if n_ignored else ""
     say(f"{outcome.n_added} added, {outcome.n_known} already there, {len(outcome.skips)} could not be taken{ignored}.")
     say(f"Next: harvester annotate {out_dir}")

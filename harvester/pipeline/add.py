@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from harvester.catalog import Catalog
 from harvester.documents.jats import parse_jats
 from harvester.errors import MalformedArticle, UsageError
 from harvester.fetch.store import Store
+from harvester.pipeline.labels import Label
 from harvester.progress import Progress, say
 from harvester.records import Article, ArticleText, Asset, AssetRole, Skip
 
@@ -60,6 +62,8 @@ class AddOutcome:
     n_added: int = 0
     n_known: int = 0
     skips: list[Skip] = field(default_factory=list)
+    label_skips: list[Skip] = field(default_factory=list)
+    """Labels that fit no picture, or several."""
 
 
 def find_articles(paths: Sequence[Path]) -> tuple[list[LocalArticle], int]:
@@ -150,6 +154,7 @@ def add(
     *,
     licence_code: str | None = None,
     pattern: re.Pattern[str] | None = None,
+    labels: Mapping[str, Label] | None = None,
 ) -> AddOutcome:
     """Copy files into the harvest and note them in the catalog; what is already there is left as it is.
 
@@ -158,16 +163,43 @@ def add(
         licence_code: A licence code or "own"; None takes what an article's XML states.
         pattern: Searched in the relative path; its first group (or the whole match) names the group that stays
             together on one side of a split.
+        labels: What is known of pictures, by path below the folder or by a file name that occurs once; a case named
+            there goes before the pattern. A label that fits no picture, or several, is a Skip.
 
     Raises:
         FetchError: when the disk refuses.
     """
     outcome = AddOutcome()
+    labelled, unused = _match_labels(articles, labels or {})
+    for skip in unused:
+        say(skip.detail)
+    outcome.label_skips.extend(unused)
     with Progress("files", total=len(articles)) as progress:
         for local in articles:
-            _add_one(local, catalog, store, licence_code, pattern, outcome)
+            _add_one(local, catalog, store, licence_code, pattern, labelled.get(local.path), outcome)
             progress.advance()
     return outcome
+
+
+def _match_labels(
+    articles: Sequence[LocalArticle], labels: Mapping[str, Label]
+) -> tuple[dict[Path, Label], list[Skip]]:
+    pictures = [item for item in articles if item.image]
+    names = Counter(item.path.name for item in pictures)
+    found: dict[Path, Label] = {}
+    used: set[str] = set()
+    for item in pictures:
+        keys = [item.relative_name, *([item.path.name] if names[item.path.name] == 1 else [])]
+        key = next((key for key in keys if key in labels), None)
+        if key is not None:
+            found[item.path] = labels[key]
+            used.add(key)
+    skips = []
+    for key in labels:
+        if key not in used:
+            why = "several pictures; name it with its folder" if names[key] > 1 else "no picture that was added"
+            skips.append(Skip(key, "labels", "add", "unused_label", f"The label of {key!r} fits {why}."))
+    return found, skips
 
 
 def _add_one(
@@ -176,6 +208,7 @@ def _add_one(
     store: Store,
     licence_code: str | None,
     pattern: re.Pattern[str] | None,
+    label: Label | None,
     outcome: AddOutcome,
 ) -> None:
     try:
@@ -195,6 +228,12 @@ def _add_one(
     text, skips = _text_of(local, article_id)
     article = _article(local, article_id, text, licence_code, pattern)
     assets = [_copy(store, article_id, role, path, local) for role, path in local.files()]
+    if label is not None:
+        article = replace(article, group=label.case or article.group)
+        assets.append(store.add_file(article_id, f"{article_id}.json", "json", label.to_json()))
+    elif known:
+        # adding a picture again without its label takes nothing away
+        assets.extend(asset for asset in catalog.article_assets(article_id) if asset.role == "json")
     catalog.save_article(article, assets, skips)
 
 

@@ -23,6 +23,7 @@ from harvester.fingerprint import perceptual_hash
 from harvester.geometry import RgbImage
 from harvester.magnification import measure_nuclei, read_rgb
 from harvester.panels.split import split_figure
+from harvester.pipeline.labels import label_of_file
 from harvester.pipeline.witness import evidence_rows, read_bars, read_captions, read_panel_subject
 from harvester.records import (
     ArticleFiles,
@@ -170,8 +171,10 @@ def _figures(job: ArticleJob, text: ArticleText | None, rows: _Rows) -> Iterator
         try:
             with rows.timed("figures"):
                 data = path.read_bytes()
-                figure = figure_from_image(files.article_id, read_rgb(data, settings.max_raster_px), "")
-                size = read_pixel_size(data)
+                label = label_of_file(files.folder / f"{files.article_id}.json")
+                caption = label.caption if label else ""
+                figure = figure_from_image(files.article_id, read_rgb(data, settings.max_raster_px), "", caption)
+                size = (label.pixel_size if label else None) or read_pixel_size(data)
                 if size is not None:
                     rows.pixel_sizes[figure.figure_id] = size
         except MalformedArticle as error:
