@@ -22,6 +22,8 @@ MAX_BYTES = 2_000_000_000
 """A larger file is refused unread: nothing of MAX_PX pixels needs it."""
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM", "TGA")
 
+_HEIC_BRANDS = (b"heic", b"heix", b"mif1")
+
 
 def read_rgb(source: str | Path | bytes, max_px: int = MAX_PX) -> NDArray[np.uint8]:
     """Read the first frame of a picture as it is meant to be seen.
@@ -76,7 +78,15 @@ def _read_bytes(path: Path, name: str) -> bytes:
 
 
 def _decode(data: bytes, name: str, max_px: int) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+    formats: tuple[str, ...] = _FORMATS
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
+        try:
+            from pillow_heif import register_heif_opener
+        except ImportError:
+            raise ImageError(f"{name} is HEIC: pip install pillow-heif to read it.") from None
+        register_heif_opener(thumbnails=False)
+        formats = ("HEIF",)
+    with Image.open(io.BytesIO(data), formats=formats) as image:
         width, height = image.size
         if width < 1 or height < 1:
             raise ImageError(f"{name} has no pixels.")

@@ -14,7 +14,7 @@ MAX_NAME_BYTES = 65_536
 """A longer line in a list of names is no name."""
 
 SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".ppm", ".pgm", ".tga"}
+    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".ppm", ".pgm", ".tga", ".heic"}
 )
 """Endings of the names that are looked at when a folder is given; in a list or pattern every file counts."""
 

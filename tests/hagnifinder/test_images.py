@@ -146,3 +146,47 @@ def test_reading_pictures_does_not_load_the_network_library() -> None:
 
     check = "import sys, hagnifinder.images; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "levels"),
+    [
+        ({"tile": (64, 64)}, np.uint8),
+        ({"tile": (64, 64), "bigtiff": True}, np.uint8),
+        ({"tile": (64, 64), "compression": "zlib"}, np.uint16),
+        ({"planarconfig": "separate"}, np.uint8),
+        ({}, np.uint16),
+    ],
+)
+def test_tiff_of_all_kinds_gives_the_same_pixels(options: dict, levels: type) -> None:
+    import tifffile
+
+    pixels = np.random.default_rng(0).integers(0, 255, (120, 150, 3)).astype(np.uint8)
+    stored = pixels.astype(levels) * (257 if levels is np.uint16 else 1)
+    if "planarconfig" in options:
+        stored = np.moveaxis(stored, 2, 0)
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file, bigtiff=options.pop("bigtiff", False)) as tiff:
+        tiff.write(stored.astype(levels), photometric="rgb", **options)
+        tiff.write(255 - pixels, photometric="rgb")
+
+    np.testing.assert_array_equal(read_rgb(file.getvalue()), pixels)
+
+
+def test_heic_is_read_where_its_reader_is_installed_and_named_where_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    pixels = np.full((64, 80, 3), (200, 120, 180), dtype=np.uint8)
+    file = io.BytesIO()
+    heif.from_pillow(Image.fromarray(pixels)).save(file, quality=95)
+
+    read = read_rgb(file.getvalue())
+    assert read.shape == pixels.shape
+    assert np.abs(read.astype(int) - pixels).max() < 12
+    with pytest.raises(ImageError):
+        read_rgb(file.getvalue()[:200])
+    with pytest.raises(ImageError):
+        read_rgb(file.getvalue(), max_px=100)
+
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ImageError, match="pip install pillow-heif"):
+        read_rgb(file.getvalue())
