@@ -216,11 +216,15 @@ def crawl(query: str | None, out_dir: Path, **options: Any) -> None:
 def add(
     paths: tuple[Path, ...], out_dir: Path, licence: str | None, group_by: str | None, labels_path: Path | None
 ) -> None:
-    """Take in your own PDFs, article folders and images; nothing leaves this machine.
+    """Take in your own PDFs, article folders, images, and the pictures in Word and PowerPoint files.
+
+    Nothing leaves this machine.
 
     \b
     harvester add ~/papers ~/snapshots --out runs/mine --license own --group-by 'case(\\d+)'
     """
+    from tempfile import TemporaryDirectory
+
     from harvester.licences import check_code
     from harvester.pipeline.add import add as add_files
     from harvester.pipeline.add import compile_group, find_articles
@@ -230,11 +234,12 @@ def add(
     code = check_code(licence) if licence else None
     pattern = compile_group(group_by)
     labels, bad = read_labels(labels_path) if labels_path else ({}, [])
-    articles, n_ignored = find_articles(paths)
     settings = {"paths": [str(path) for path in paths], "license": licence, "group_by": group_by}
     settings |= {"labels": str(labels_path)} if labels_path else {}
-    with _harvest(out_dir, "add", settings) as (store, catalog):
-        outcome = add_files(articles, catalog, store, licence_code=code, pattern=pattern, labels=labels)
+    with TemporaryDirectory(prefix="harvester-add-") as unpacked:
+        articles, n_ignored = find_articles(paths, Path(unpacked))
+        with _harvest(out_dir, "add", settings) as (store, catalog):
+            outcome = add_files(articles, catalog, store, licence_code=code, pattern=pattern, labels=labels)
     for skip in bad:
         say(skip.detail)
     ignored = f", {n_ignored} files of other kinds ignored" if n_ignored else ""

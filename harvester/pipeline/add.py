@@ -11,6 +11,8 @@ from pathlib import Path
 
 from harvester.catalog import Catalog
 from harvester.documents.jats import parse_jats
+from harvester.documents.office import SUFFIXES as OFFICE_SUFFIXES
+from harvester.documents.office import office_pictures
 from harvester.errors import MalformedArticle, UsageError
 from harvester.fetch.store import Store
 from harvester.pipeline.labels import Label
@@ -37,10 +39,16 @@ class LocalArticle:
     xml: Path | None = None
     image: Path | None = None
     media: tuple[Path, ...] = ()
+    shown_in: str = ""
+    """Name of the document the image was taken out of; its pictures stay on one side of a split."""
+    words: str = ""
+    """The text beside it there."""
 
     @property
     def relative_name(self) -> str:
         """Return the path below the folder that was named on the command line, with forward slashes."""
+        if self.shown_in:
+            return f"{self.shown_in}/{self.path.name}"
         return self.path.name if self.path == self.root else self.path.relative_to(self.root).as_posix()
 
     def files(self) -> Iterator[tuple[AssetRole, Path]]:
@@ -66,8 +74,13 @@ class AddOutcome:
     """Labels that fit no picture, or several."""
 
 
-def find_articles(paths: Sequence[Path]) -> tuple[list[LocalArticle], int]:
+def find_articles(paths: Sequence[Path], unpack_into: Path | None = None) -> tuple[list[LocalArticle], int]:
     """Return the articles under the given paths in a stable order, and how many files were of no known kind.
+
+    Args:
+        paths: Files and folders.
+        unpack_into: An empty folder for the pictures inside Word and PowerPoint files; without it these are files of
+            no known kind. One that can't be read is said and counted among those.
 
     Raises:
         UsageError: when a path does not exist or nothing usable lies there.
@@ -78,16 +91,39 @@ def find_articles(paths: Sequence[Path]) -> tuple[list[LocalArticle], int]:
         if not path.exists():
             raise UsageError(f"{str(path)!r} does not exist.")
         if path.is_dir():
-            articles, ignored = _in_folder(path, path)
+            articles, ignored = _in_folder(path, path, unpack_into)
         else:
-            article = _single(path, path)
-            articles, ignored = ([article], 0) if article else ([], 1)
+            articles = _of_file(path, path, unpack_into)
+            ignored = not articles
         found.extend(articles)
         n_ignored += ignored
     if not found:
         names = ", ".join(repr(str(path)) for path in paths)
         raise UsageError(f"No PDF and no image was found in {names}; give PDFs, images, or folders that hold them.")
     return found, n_ignored
+
+
+def _of_file(path: Path, root: Path, unpack_into: Path | None) -> list[LocalArticle]:
+    if unpack_into is not None and path.suffix.lower() in OFFICE_SUFFIXES:
+        return _unpack(path, root, unpack_into)
+    single = _single(path, root)
+    return [single] if single else []
+
+
+def _unpack(path: Path, root: Path, into: Path) -> list[LocalArticle]:
+    """Write a document's pictures out, numbered, and return them."""
+    shown_in = path.name if path == root else path.relative_to(root).as_posix()
+    folder = into / hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    folder.mkdir(exist_ok=True)
+    found = []
+    try:
+        for picture in office_pictures(path):
+            file = folder / f"picture{picture.number}{picture.suffix}"
+            file.write_bytes(picture.data)
+            found.append(LocalArticle(file, root, image=file, shown_in=shown_in, words=picture.words))
+    except (MalformedArticle, OSError) as error:
+        say(f"{shown_in!r} can't be read to its end: {error}")
+    return found
 
 
 def _single(path: Path, root: Path) -> LocalArticle | None:
@@ -100,7 +136,7 @@ def _single(path: Path, root: Path) -> LocalArticle | None:
     return None
 
 
-def _in_folder(folder: Path, root: Path) -> tuple[list[LocalArticle], int]:
+def _in_folder(folder: Path, root: Path, unpack_into: Path | None) -> tuple[list[LocalArticle], int]:
     entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
     files = [p for p in entries if p.is_file()]
     article = _as_article_folder(folder, root, files)
@@ -110,14 +146,13 @@ def _in_folder(folder: Path, root: Path) -> tuple[list[LocalArticle], int]:
     n_ignored = 0
     pdf_stems = {p.stem for p in files if p.suffix.lower() == ".pdf"}
     for path in files:
-        single = _single(path, root)
-        if single is not None:
-            found.append(single)
-        elif not (path.suffix.lower() in XML_SUFFIXES and path.stem in pdf_stems):
+        articles = _of_file(path, root, unpack_into)
+        found.extend(articles)
+        if not articles and not (path.suffix.lower() in XML_SUFFIXES and path.stem in pdf_stems):
             n_ignored += 1
     for path in entries:
         if path.is_dir() and not path.is_symlink():
-            articles, ignored = _in_folder(path, root)
+            articles, ignored = _in_folder(path, root, unpack_into)
             found.extend(articles)
             n_ignored += ignored
     return found, n_ignored
@@ -228,6 +263,10 @@ def _add_one(
     text, skips = _text_of(local, article_id)
     article = _article(local, article_id, text, licence_code, pattern)
     assets = [_copy(store, article_id, role, path, local) for role, path in local.files()]
+    if local.shown_in:
+        article = replace(article, group=article.group or local.shown_in)
+        label = label or Label(local.relative_name)
+        label = label if label.caption else replace(label, diagnosis=local.words or None)
     if label is not None:
         article = replace(article, group=label.case or article.group)
         assets.append(store.add_file(article_id, f"{article_id}.json", "json", label.to_json()))
