@@ -8,7 +8,7 @@ does.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -34,6 +34,8 @@ BALANCE = 0.4
 _MASK_CELL_PX = 16
 _MIN_SIDE_SHARE = 0.6
 """A source may fill this share of a crop's side; the rest is mirrored, as in prediction."""
+
+Change = Callable[[RgbImage, np.random.Generator], RgbImage]
 
 _KERNELS = ("area", "bilinear", "lanczos", "hamming")
 
@@ -111,8 +113,13 @@ class Batch:
 class CropSampler:
     """Draws batches of augmented crops with their log2(mpp_um)."""
 
-    def __init__(self, pyramids: Sequence[Pyramid], *, seed: int = 0) -> None:
+    def __init__(self, pyramids: Sequence[Pyramid], *, seed: int = 0, change: Change = augment) -> None:
         """Keep the pyramids.
+
+        Args:
+            pyramids: what crops are cut from.
+            seed: of everything that is drawn.
+            change: what is done to a crop before it is handed out; never its scale.
 
         Raises:
             DataError: when there are none.
@@ -121,6 +128,7 @@ class CropSampler:
             raise DataError("the training side of the data has no picture with tissue.")
         self.pyramids = list(pyramids)
         self.seed = seed
+        self.change = change
         # Data sets alike first, then their patients, then a patient's pictures; all of it softened, so that one lone
         # picture is not shown thousands of times.
         pictures: dict[str, int] = {}
@@ -174,7 +182,7 @@ class CropSampler:
         if small_px != side_px:
             kernel = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)[int(rng.integers(3))]
             crop = np.asarray(cv2.resize(crop, (side_px, side_px), interpolation=kernel), dtype=np.uint8)
-        return augment(crop, rng), math.log2(mpp_um * small_px / side_px), math.log2(side_px / small_px), source
+        return self.change(crop, rng), math.log2(mpp_um * small_px / side_px), math.log2(side_px / small_px), source
 
     def _cut(
         self, pyramid: Pyramid, wanted_um: float, side_px: int, rng: np.random.Generator

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hagnifinder.checkpoint import load_training_state, save_training_state, save_weights
+from hagnifinder.checkpoint import load_training_state, load_weights, save_training_state, save_weights
 from hagnifinder.data.loader import Batch, CropSampler, Pyramid
 from hagnifinder.data.slides import SlideImage
 from hagnifinder.data.splits import transfer_folds
@@ -77,6 +77,7 @@ class DensityConfig:
 
 DENSITY_RECIPES = {
     "small": DensityConfig(),
+    "base": DensityConfig(name="base", seed=2, enlargement=True, steps=750, peak_rate=3e-4),
     "lite2": DensityConfig(
         name="lite2",
         backbone="efficientnet_lite2",
@@ -100,7 +101,13 @@ def training_pictures(images: Sequence[SlideImage], left_out: Sequence[str] = ()
 
 
 def train_density(
-    config: DensityConfig, images: Sequence[SlideImage], out: Path, *, steps: int | None = None, resume: bool = False
+    config: DensityConfig,
+    images: Sequence[SlideImage],
+    out: Path,
+    *,
+    steps: int | None = None,
+    resume: bool = False,
+    start_from: Path | None = None,
 ) -> Path:
     """Train on the given pictures.
 
@@ -110,9 +117,11 @@ def train_density(
         out: folder for the stored features, `state.pt`, `log.jsonl` and, at the end, `<name>.safetensors`.
         steps: stop after so many steps of round 2; the state can be resumed.
         resume: go on with what the folder holds.
+        start_from: weights to begin with in place of ImageNet's and round 1.
 
     Raises:
-        DataError: when no picture trains, or the folder holds a run and resume is off, or it is of another recipe.
+        DataError: when no picture trains, or the folder holds a run and resume is off, or it is of another recipe, or
+            the weights to start from have learnt from what this run leaves out.
         ModelError: when the state to resume is damaged, or the pretrained weights are not installed.
     """
     training = training_pictures(images, config.left_out)
@@ -124,12 +133,15 @@ def train_density(
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     network = ScaleDensity(config.backbone, config.hidden, enlargement=config.enlargement)
-    network.features.load_imagenet(pretrained(config.backbone))
+    if start_from is None:
+        network.features.load_imagenet(pretrained(config.backbone))
+    else:
+        _take_over(network, start_from, config)
     network.to(memory_format=torch.channels_last)
     log.info("reading %d pictures", len(training))
     sampler = CropSampler([p for p in map(Pyramid.of, training) if p is not None], seed=config.seed)
     state = _state_of(state_path, config)
-    if state is None:
+    if state is None and start_from is None:
         _fit_head(network, _stored_features(network, sampler, config, out), config)
     optimiser = _optimiser(network, config)
     mean = {name: value.clone() for name, value in network.state_dict().items()}
@@ -174,6 +186,7 @@ def train_and_measure(
     others: Sequence[OtherImage] = (),
     steps: int | None = None,
     resume: bool = False,
+    start_from: Path | None = None,
 ) -> tuple[Path, list[Row] | None]:
     """Train one network a fold of data sets without them, one on everything, and calibrate the last by the others.
 
@@ -242,6 +255,26 @@ def pretrained(backbone: str) -> dict[str, Tensor]:
     holder = getattr(module, f"Efficientnet{backbone.rsplit('_', 1)[1].capitalize()}ModelFile")
     tensors: dict[str, Tensor] = torch.load(holder.get_model_file_path(), map_location="cpu", weights_only=True)
     return tensors
+
+
+def _take_over(network: ScaleDensity, path: Path, config: DensityConfig) -> None:
+    """Begin with the weights of an earlier run; columns of the head that it had not stay as they are."""
+    loaded = load_weights(path)
+    if loaded.card.get("backbone") != config.backbone or loaded.card.get("hidden") != config.hidden:
+        raise DataError(f"{path} holds another network than the recipe {config.name} trains.")
+    kept_away = set(loaded.card.get("recipe", {}).get("left_out", ()))
+    if spoilt := sorted(set(config.left_out) - kept_away):
+        raise DataError(f"{path} has learnt from what this run leaves out: {', '.join(spoilt)}.")
+    own = network.state_dict()
+    for name, value in loaded.network.state_dict().items():
+        if name not in own:
+            continue
+        if value.shape == own[name].shape:
+            own[name] = value
+        else:
+            rows = min(len(value), len(own[name]))
+            own[name][:rows] = value[:rows]
+    network.load_state_dict(own)
 
 
 def _state_of(path: Path, config: DensityConfig) -> dict[str, Any] | None:
