@@ -22,12 +22,13 @@ from harvester.review.agreement import pair_agreements
 from harvester.review.doubt import DOUBTS
 from harvester.review.drawing import CannotDraw, PictureCache, draw_thumb
 from harvester.review.item import draw_context, load_item, stored_snapshot
-from harvester.review.queue import COUNTED_UP_TO, STATES, Filters, Queue, look_up
+from harvester.review.queue import COUNTED_UP_TO, STATES, Filters, Queue, look_up, look_up_doubts
 from harvester.review.verdicts import (
     Outdated,
     ReviewRefused,
     Verdict,
     VerdictName,
+    committed,
     has_committed,
     save_verdict,
     withdraw_newest,
@@ -171,17 +172,30 @@ def make_app(catalog: Catalog, queue: Queue, *, reviewer: str, blind: bool = Fal
     def grid(request: Request, after: str | None = None, before: str | None = None) -> Response:
         filters, who = page.filters(request.query_params), page.reviewer(request)
         with catalog.reading() as connection:
-            ids = queue.page(connection, filters, who, beside=before or after, backwards=before is not None, limit=GRID)
-            rows = look_up(connection, ids)
-            hidden = {key: page.blind and not has_committed(connection, key, who) for key in rows}
+            # one more than is shown tells whether there is another page that way
+            is_back = before is not None
+            found = queue.page(connection, filters, who, beside=before or after, backwards=is_back, limit=GRID + 1)
+            has_more, ids = len(found) > GRID, found[-GRID:] if is_back else found[:GRID]
+            behind = bool(before or after)
+            if behind and ids:
+                edge = ids[-1] if is_back else ids[0]
+                behind = bool(queue.page(connection, filters, who, beside=edge, backwards=not is_back))
+            ends = {"previous": has_more, "next": behind} if is_back else {"previous": behind, "next": has_more}
+            rows, doubts = look_up(connection, ids), look_up_doubts(connection, ids)
+            hidden = set(ids) - committed(connection, ids, who) if page.blind else set()
             n = queue.count(connection, filters, who)
-            ends = {
-                "previous": bool(ids) and queue.page(connection, filters, who, beside=ids[0], backwards=True) != [],
-                "next": bool(ids) and queue.page(connection, filters, who, beside=ids[-1]) != [],
-            }
         counted = f"more than {COUNTED_UP_TO:,}" if n > COUNTED_UP_TO else f"{n:,}"
         return page.show(
-            request, "grid.html", filters=filters, rows=rows, hidden=hidden, counted=counted, n=n, ids=ids, ends=ends
+            request,
+            "grid.html",
+            filters=filters,
+            rows=rows,
+            reasons=doubts,
+            hidden=hidden,
+            counted=counted,
+            n=n,
+            ids=ids,
+            ends=ends,
         )
 
     @app.get("/progress")

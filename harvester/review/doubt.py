@@ -40,16 +40,6 @@ FROM snapshots s
 """  # noqa: S608 nothing of a user's goes in
 """One row a snapshot, with its doubt."""
 
-# the width of the interval orders the rows of one doubt, without an interval the score of H&E does
-ORDER_QUERY = f"""
-SELECT ranked.*, ROW_NUMBER() OVER (ORDER BY rank, ratio DESC, he_score, snapshot_id) AS position
-FROM (
-    SELECT d.*, CASE doubt {" ".join(f"WHEN '{doubt}' THEN {rank}" for doubt, rank in RANKS.items())} END AS rank
-    FROM review_doubt d
-) AS ranked
-"""  # noqa: S608
-"""The rows of a table `review_doubt` in their order: SQLite would work out a doubt anew at every use of it."""
-
 
 def rank_of(doubt: str, agreement: str | None) -> int:
     """Return the rank of a queue row: its doubt's, or that of differing reviewers where that comes earlier."""

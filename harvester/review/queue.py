@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Connection, RowMapping, bindparam, text
 
 from harvester.catalog import Catalog
-from harvester.review.doubt import DOUBT_QUERY, DOUBTS, ORDER_QUERY, RANKS
+from harvester.review.doubt import DOUBTS, RANKS
+from harvester.review.order import refresh_order, tag
 
 STATES: dict[str, str] = {
     "open": "Not yet looked at by me",
@@ -24,19 +25,15 @@ STATES: dict[str, str] = {
 """Which rows by their reviews, and what the page calls them."""
 
 COUNTED_UP_TO = 1000
-CHUNK = 20_000
-"""Rows written in one transaction, so that another writer waits for a second at most."""
-
-_STAMP = """
-SELECT (SELECT COUNT(*) FROM run) AS n_runs, (SELECT MAX(started_at) FROM run) AS started,
-       (SELECT MAX(finished_at) FROM run) AS finished, (SELECT COUNT(*) FROM snapshot) AS n_snapshots,
-       (SELECT COUNT(*) FROM estimate) AS n_estimates, (SELECT COUNT(*) FROM evidence) AS n_evidence
-"""
 _FACET = """
 SELECT {name} AS value, COUNT(*) AS n FROM review_queue WHERE {name} IS NOT NULL
 GROUP BY {name} ORDER BY n DESC, value LIMIT 200
 """
-_KEY, _VERSION = "review_queue", 1
+
+
+_QUEUE = "review_queue q"
+# the search yields positions in their own order, so a page needs no sorting
+_SEARCH = "review_search CROSS JOIN review_queue q ON q.position = review_search.rowid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,25 +98,18 @@ class Queue:
         self.facets: dict[str, list[tuple[Any, int]]] = {}
 
     def refresh(self, tick: Callable[[int], None] = lambda n: None) -> bool:
-        """Make the order anew when the harvest has changed since it was made; return whether it was.
+        """Bring the order up to date with the harvest; return whether anything had changed.
 
-        The ranking reads the whole catalog once (about a minute for a million snapshots); writing goes in small
-        transactions. `tick` is told how many rows were written.
+        `tick` is told how many rows were written.
         """
-        stamp = {"version": _VERSION, **self._catalog.rows(_STAMP)[0]}
-        is_stale = self._catalog.get_checkpoint(_KEY) != stamp
-        if is_stale:
-            self._catalog.set_checkpoint(_KEY, None)
-            with self._catalog.reading() as connection:
-                _rebuild(connection, tick)
-            self._catalog.set_checkpoint(_KEY, stamp)
+        has_changed = refresh_order(self._catalog, tick, blind=self._blind)
         with self._catalog.reading() as connection:
             self._total = int(connection.execute(text("SELECT COUNT(*) FROM review_queue")).scalar_one())
             self.facets = {
                 name: [(row.value, row.n) for row in connection.execute(text(_FACET.format(name=name)))]
                 for name in ("organ", "journal", "year")
             }
-        return is_stale
+        return has_changed
 
     def page(
         self,
@@ -133,11 +123,10 @@ class Queue:
     ) -> list[str]:
         """Return the ids of the rows after (or before) a snapshot, in the queue's order; from its start without."""
         where, values, source = self._conditions(connection, filters, reviewer)
-        order: tuple[str, ...] = self._order
-        if filters.words or filters.doubt:
-            order = ("position",)
+        is_search = source != _QUEUE
+        order = ("position",) if is_search or filters.doubt else self._order
         # the search yields its own rows in order, and is only asked in order when its own column is named
-        names = ["review_search.rowid"] if "review_search" in source else [f"q.{name}" for name in order]
+        names = ["review_search.rowid"] if is_search else [f"q.{name}" for name in order]
         if beside is not None:
             query = "SELECT rank, shuffle, position FROM review_queue WHERE snapshot_id = :beside"
             at = connection.execute(text(query), {"beside": beside}).mappings().one_or_none()
@@ -164,10 +153,7 @@ class Queue:
         """Count what was reviewed; the rest is all there was when the order was made."""
         query = "SELECT verdict, COUNT(*) AS n FROM review_queue WHERE verdict IS NOT NULL GROUP BY verdict"
         verdicts = {row.verdict: int(row.n) for row in connection.execute(text(query))}
-        mine = (
-            "SELECT COUNT(DISTINCT snapshot_id) FROM review"
-            " WHERE reviewer = :reviewer AND withdrawn_at IS NULL AND NOT is_orphan"
-        )
+        mine = "SELECT COUNT(*) FROM review_seen WHERE reviewer = :reviewer"
         n_mine = int(connection.execute(text(mine), {"reviewer": reviewer}).scalar_one())
         return Progress(self._total, verdicts, n_mine)
 
@@ -176,104 +162,54 @@ class Queue:
     ) -> tuple[list[str], dict[str, Any], str]:
         where: list[str] = []
         values: dict[str, Any] = {}
-        source = "review_queue q"
-        if filters.doubt:
-            where.append("q.rank = :doubt_rank")
-            values["doubt_rank"] = RANKS[filters.doubt]
-        for name in ("organ", "journal", "year"):
-            if value := getattr(filters, name):
-                where.append(f"q.{name} = :{name}")
-                values[name] = value
+        known: dict[str, Any] = {name: getattr(filters, name) or None for name in ("organ", "journal", "year")}
+        known["rank"] = RANKS[filters.doubt] if filters.doubt else None
+        known["verdict"] = filters.state if filters.state not in ("open", "all") else None
+        asked = {name: value for name, value in known.items() if value is not None}
         if filters.state == "open":
             where.append(
-                "NOT EXISTS (SELECT 1 FROM review r WHERE r.snapshot_id = q.snapshot_id AND r.reviewer = :reviewer"
-                " AND r.withdrawn_at IS NULL AND NOT r.is_orphan)"
+                "NOT EXISTS (SELECT 1 FROM review_seen w WHERE w.reviewer = :reviewer AND w.position = q.position)"
             )
             values["reviewer"] = reviewer
-        elif filters.state == "none":
-            where.append("q.verdict IS NULL")
-        elif filters.state != "all":
-            where.append("q.verdict = :verdict")
-            values["verdict"] = filters.state
-        if filters.words:
-            if connection.dialect.name == "sqlite":
-                # the search yields positions in their own order, so a page needs no sorting
-                source = "review_search CROSS JOIN review_queue q ON q.position = review_search.rowid"
-                where.append("review_search MATCH :words")
-                values["words"] = _match_expression(filters.words)
+        # one filter has an index of its own; the search intersects several, but only in the order of doubt
+        if connection.dialect.name == "sqlite" and not self._blind and (filters.words or len(asked) > 1):
+            where.append("review_search MATCH :words")
+            values["words"] = _match_expression(filters.words, asked)
+            return where, values, _SEARCH
+        for name, value in asked.items():
+            if (name, value) == ("verdict", "none"):
+                where.append("q.verdict IS NULL")
             else:
-                where.append(
-                    "EXISTS (SELECT 1 FROM snapshot s JOIN panel p ON p.panel_id = s.panel_id"
-                    " WHERE s.snapshot_id = q.snapshot_id AND p.caption ILIKE :words ESCAPE '!')"
-                )
-                values["words"] = "%" + re.sub("([!%_])", r"!\1", filters.words) + "%"
-        return where, values, source
+                where.append(f"q.{name} = :{name}")
+                values[name] = value
+        if filters.words:
+            where.append(
+                "EXISTS (SELECT 1 FROM snapshot s JOIN panel p ON p.panel_id = s.panel_id"
+                " WHERE s.snapshot_id = q.snapshot_id AND p.caption ILIKE :words ESCAPE '!')"
+            )
+            values["words"] = "%" + re.sub("([!%_])", r"!\1", filters.words) + "%"
+        return where, values, _QUEUE
 
 
-def _match_expression(words: str) -> str:
-    """Return an FTS5 query for all of the words, each taken as it stands.
+def _match_expression(words: str, asked: Mapping[str, Any]) -> str:
+    """Return an FTS5 query for all of the words in a caption, each taken as it stands, and for the values of filters.
 
     Source: SQLite, FTS5, "Full-text Query Syntax": a string in double quotes is no syntax, quotes in it are doubled.
     """
-    return " ".join('"' + word.replace('"', '""').replace("\x00", "") + '"' for word in words.split())
-
-
-def _rebuild(connection: Connection, tick: Callable[[int], None]) -> None:
-    for name, query in (("review_doubt", DOUBT_QUERY), ("review_order", ORDER_QUERY)):
-        connection.execute(text(f"DROP TABLE IF EXISTS {name}"))
-        connection.execute(text(f"CREATE TEMPORARY TABLE {name} AS {query}"))
-    connection.execute(text("DROP TABLE review_doubt"))
-    total = int(connection.execute(text("SELECT COUNT(*) FROM review_order")).scalar_one())
-    is_sqlite = connection.dialect.name == "sqlite"
-    if is_sqlite:
-        connection.execute(text("CREATE UNIQUE INDEX temp.review_order_position ON review_order (position)"))
-    connection.commit()
-    # the ranking above only read; what follows takes the write lock, a chunk at a time
-    connection.execution_options(reading=False)
-    with connection.begin():
-        connection.execute(text("DELETE FROM review_queue"))
-        if is_sqlite:
-            connection.execute(text("DROP TABLE IF EXISTS review_search"))
-            connection.execute(
-                text("CREATE VIRTUAL TABLE review_search USING fts5(caption, content='', tokenize='porter unicode61')")
-            )
-    for start in range(0, total, CHUNK):
-        chunk = {"first": start + 1, "last": start + CHUNK}
-        with connection.begin():
-            connection.execute(text(_INSERT), chunk)
-            if is_sqlite:
-                connection.execute(text(_INSERT_WORDS), chunk)
-        tick(min(total, start + CHUNK) - start)
-    with connection.begin():
-        connection.execute(text("DROP TABLE review_order"))
-
-
-# a snapshot may have gone since the ranking
-_INSERT = """
-INSERT INTO review_queue (position, snapshot_id, rank, doubt, shuffle, verdict, organ, journal, year, licence_code)
-SELECT o.position, o.snapshot_id, o.rank, o.doubt, SUBSTR(o.image_sha256, 1, 16), o.review_verdict, o.organ, o.journal,
-       o.year, o.licence_code
-FROM review_order o WHERE o.position BETWEEN :first AND :last
-  AND EXISTS (SELECT 1 FROM snapshot s WHERE s.snapshot_id = o.snapshot_id)
-"""
-
-_INSERT_WORDS = """
-INSERT INTO review_search (rowid, caption)
-SELECT o.position, p.caption FROM review_order o
-JOIN snapshot s ON s.snapshot_id = o.snapshot_id JOIN panel p ON p.panel_id = s.panel_id
-WHERE o.position BETWEEN :first AND :last
-"""
+    quoted = ['"' + word.replace('"', '""').replace("\x00", "") + '"' for word in words.split()]
+    parts = [f"caption : ({' AND '.join(quoted)})"] if quoted else []
+    return " AND ".join(parts + [f'tags : "{tag(name, value)}"' for name, value in asked.items()])
 
 
 def look_up(connection: Connection, snapshot_ids: list[str]) -> dict[str, RowMapping]:
-    """Return what the grid shows of a page of snapshots, by id."""
-    query = (
-        "SELECT s.*, q.doubt FROM snapshots s CROSS JOIN review_queue q"
-        " WHERE s.snapshot_id = :id AND q.snapshot_id = :id"
-    )
-    rows: dict[str, RowMapping] = {}
-    for snapshot_id in snapshot_ids:
-        row = connection.execute(text(query), {"id": snapshot_id}).mappings().one_or_none()
-        if row is not None:
-            rows[snapshot_id] = row
-    return rows
+    """Return what the grid shows of a page of snapshots, by id, in the order given."""
+    query = text("SELECT * FROM snapshots WHERE snapshot_id IN :ids").bindparams(bindparam("ids", expanding=True))
+    found = {row["snapshot_id"]: row for row in connection.execute(query, {"ids": snapshot_ids}).mappings()}
+    return {snapshot_id: found[snapshot_id] for snapshot_id in snapshot_ids if snapshot_id in found}
+
+
+def look_up_doubts(connection: Connection, snapshot_ids: list[str]) -> dict[str, str]:
+    """Return why each of some snapshots is in the queue."""
+    query = text("SELECT snapshot_id, doubt FROM review_queue WHERE snapshot_id IN :ids")
+    found = connection.execute(query.bindparams(bindparam("ids", expanding=True)), {"ids": snapshot_ids})
+    return {row.snapshot_id: row.doubt for row in found}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from sqlalchemy import Connection, RowMapping, text
+from sqlalchemy import Connection, RowMapping, bindparam, text
 
 from db import models
 from db.models import table
@@ -18,6 +19,7 @@ from harvester.errors import HarvestError
 from harvester.geometry import BoxPx
 from harvester.records import PanelKind
 from harvester.review.doubt import rank_of
+from harvester.review.order import note_verdict
 
 VerdictName = Literal["accept", "reject", "correct"]
 
@@ -114,7 +116,7 @@ def save_verdict(catalog: Catalog, verdict: Verdict, *, seen: str | None, blind:
             **place_values(place),
         }
         connection.execute(table(models.Review).insert(), row)
-        _refresh_queue(connection, verdict.snapshot_id)
+        _refresh_queue(connection, verdict.snapshot_id, verdict.reviewer)
     return review_id
 
 
@@ -132,7 +134,7 @@ def withdraw_newest(catalog: Catalog, reviewer: str) -> str | None:
         connection.execute(
             text("UPDATE review SET withdrawn_at = :now WHERE review_id = :id"), {"now": _now(), "id": row["review_id"]}
         )
-        _refresh_queue(connection, row["snapshot_id"])
+        _refresh_queue(connection, row["snapshot_id"], reviewer)
     return str(row["snapshot_id"])
 
 
@@ -148,8 +150,14 @@ def newest_review(connection: Connection, snapshot_id: str) -> RowMapping | None
 
 def has_committed(connection: Connection, snapshot_id: str, reviewer: str) -> bool:
     """Return whether a reviewer ever said anything of a snapshot, so that nothing is hidden any more."""
-    query = "SELECT 1 FROM review WHERE snapshot_id = :id AND reviewer = :reviewer LIMIT 1"
-    return _one(connection, query, id=snapshot_id, reviewer=reviewer) is not None
+    return snapshot_id in committed(connection, [snapshot_id], reviewer)
+
+
+def committed(connection: Connection, snapshot_ids: Sequence[str], reviewer: str) -> set[str]:
+    """Return those of some snapshots that a reviewer ever said anything of."""
+    query = text("SELECT DISTINCT snapshot_id FROM review WHERE snapshot_id IN :ids AND reviewer = :reviewer")
+    values = {"ids": list(snapshot_ids), "reviewer": reviewer}
+    return set(connection.execute(query.bindparams(bindparam("ids", expanding=True)), values).scalars())
 
 
 def describe(review: RowMapping) -> str:
@@ -158,17 +166,12 @@ def describe(review: RowMapping) -> str:
     return f"{review['verdict']} to {x:.3g}x" if x is not None else str(review["verdict"])
 
 
-def _refresh_queue(connection: Connection, snapshot_id: str) -> None:
-    query = (
-        "SELECT q.doubt, s.agreement, s.review_verdict FROM review_queue q CROSS JOIN snapshots s"
-        " WHERE q.snapshot_id = :id AND s.snapshot_id = :id"
-    )
-    row = _one(connection, query, id=snapshot_id)
-    if row is not None:
-        values = {"id": snapshot_id, "verdict": row["review_verdict"], "rank": rank_of(row["doubt"], row["agreement"])}
-        connection.execute(
-            text("UPDATE review_queue SET verdict = :verdict, rank = :rank WHERE snapshot_id = :id"), values
-        )
+def _refresh_queue(connection: Connection, snapshot_id: str, reviewer: str) -> None:
+    place = _one(connection, "SELECT position, doubt FROM review_queue WHERE snapshot_id = :id", id=snapshot_id)
+    row = _one(connection, "SELECT * FROM snapshots WHERE snapshot_id = :id", id=snapshot_id)
+    if place is not None and row is not None:
+        rank = rank_of(place["doubt"], row["agreement"])
+        note_verdict(connection, snapshot_id, reviewer, {**row, **place}, rank)
 
 
 def _corners(box: BoxPx | None) -> tuple[int | None, ...]:
