@@ -79,6 +79,88 @@ class TestOrder:
         assert ask(harvest, queue, doubt="disagreement") == ["PMC1.1"]
 
 
+class TestFollowing:
+    """A queue that followed a changing harvest is the one that is made of the changed harvest."""
+
+    def made_anew(self, harvest) -> list[tuple]:
+        harvest.set_checkpoint("review_queue", None)
+        Queue(harvest).refresh()
+        return self.kept(harvest)
+
+    def kept(self, harvest) -> list[tuple]:
+        found = [
+            "SELECT rank, position, snapshot_id, doubt, verdict, organ, journal, year FROM review_queue ORDER BY 2",
+            "SELECT reviewer, position FROM review_seen ORDER BY 1, 2",
+            "SELECT rowid, caption, tags FROM review_search ORDER BY rowid",
+        ]
+        return [tuple(row.values()) for query in found for row in harvest.rows(query)]
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda harvest: add_figure(harvest, 1, n=3, bar_um=4.0, caption="Spleen now."),
+            lambda harvest: add_figure(harvest, 4, width=3.0, journal="Another", year=1999),
+            lambda harvest: add_figure(harvest, 6, n=2, abstained=True),
+            lambda harvest: harvest.save_result(ArticleResult("PMC2.1")),
+            lambda harvest: harvest.save_estimates([make_estimate("PMC3.1/f1/a/s1", 0.9, width=1.1)]),
+            lambda harvest: save_model(harvest, "other@1", rank=-1),
+        ],
+        ids=["more panels", "another journal", "a new article", "an article emptied", "an estimate", "a better model"],
+    )
+    def test_every_change_is_followed(self, harvest, queue, change):
+        say(harvest, 1, "accept", "ann")
+        say(harvest, 2, "reject", "bob")
+
+        change(harvest)
+        assert Queue(harvest).refresh()
+        followed = self.kept(harvest)
+
+        assert not Queue(harvest).refresh()
+        assert followed == self.made_anew(harvest)
+
+    def test_only_what_changed_is_ranked_again(self, harvest, queue):
+        add_figure(harvest, 4, bar_um=3.0)
+        written = []
+
+        queue.refresh(written.append)
+
+        assert written == [1]
+
+    def test_a_trigger_that_is_gone_makes_the_whole_anew(self, harvest, queue):
+        with harvest.writing() as connection:
+            connection.exec_driver_sql("DROP TRIGGER review_mark_snapshot_insert")
+        add_figure(harvest, 6)
+        written = []
+
+        queue.refresh(written.append)
+
+        assert written == [6]
+
+    def test_writing_goes_on_without_a_queue(self, harvest):
+        say(harvest, 1, "accept")
+
+        Queue(harvest).refresh()
+
+        assert [row["reviewer"] for row in harvest.rows("SELECT reviewer FROM review_seen")] == ["ann"]
+
+    def test_what_was_taken_back_is_open_again(self, harvest, queue):
+        say(harvest, 4, "accept")
+        say(harvest, 4, "reject")
+        assert ask(harvest, queue) == ORDER[1:]
+
+        withdraw_newest(harvest, "ann")
+        assert ask(harvest, queue) == ORDER[1:]
+        withdraw_newest(harvest, "ann")
+        assert ask(harvest, queue) == ORDER
+
+    def test_words_and_filters_follow_a_verdict(self, harvest, queue):
+        say(harvest, 5, "reject")
+
+        assert ask(harvest, queue, words="kidney", state="reject") == ["PMC5.1"]
+        assert ask(harvest, queue, words="kidney", state="none") == []
+        assert ask(harvest, queue, year=2020, journal="J Kidney", state="reject") == ["PMC5.1"]
+
+
 class TestFilters:
     @pytest.mark.parametrize(
         ("filters", "found"),
@@ -90,6 +172,11 @@ class TestFilters:
             ({"words": "livers"}, ["PMC4.1", "PMC3.1", "PMC2.1", "PMC1.1"]),
             ({"words": "liver kidney"}, []),
             ({"words": "liver", "year": 2021}, ["PMC4.1"]),
+            ({"words": "liver", "doubt": "wide"}, ["PMC2.1"]),
+            ({"words": 'tags:year "x OR liver*'}, []),
+            ({"journal": "Journal of Bars", "year": 2021}, ["PMC4.1"]),
+            ({"journal": "Journal of Bars", "year": 2020}, []),
+            ({"journal": "J Kidney", "doubt": "low_score", "state": "none"}, ["PMC5.1"]),
             ({"state": "accept"}, []),
         ],
     )
