@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, inspect, text
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision this program reads and writes; equals the newest file in migrations/versions."""
 
 READING = {"reading": True}

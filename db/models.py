@@ -75,6 +75,8 @@ class Article(Base):
     copyright_line: Mapped[str | None]
     citation: Mapped[str | None]
     is_retracted: Mapped[bool]
+    is_removed: Mapped[bool] = mapped_column(server_default=false())
+    superseded_by: Mapped[str | None]
     query: Mapped[str | None]
     group_name: Mapped[str | None]
     keywords: Mapped[list[str]]
@@ -361,6 +363,17 @@ class Run(Base):
     finished_at: Mapped[str | None]
     exit_code: Mapped[int | None]
     version: Mapped[str]
+
+
+class Change(Base):
+    """What a run changed of a subject (an article, a model), counted; a run that changes nothing has no row."""
+
+    __tablename__ = "change"
+
+    run_id: Mapped[str] = _key()
+    subject_id: Mapped[str] = _key()
+    what: Mapped[str] = _key()
+    n: Mapped[int]
 
 
 class Checkpoint(Base):

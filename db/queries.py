@@ -82,7 +82,9 @@ SELECT COUNT(*) AS n_snapshots,
        COALESCE(SUM(CASE WHEN model_id IS NOT NULL AND NOT image_abstained THEN 1 ELSE 0 END), 0) AS n_estimated,
        COALESCE(SUM(CASE WHEN mpp_um IS NOT NULL THEN 1 ELSE 0 END), 0) AS n_with_scale,
        COALESCE(SUM(CASE WHEN agreement = 'conflict' THEN 1 ELSE 0 END), 0) AS n_conflicts,
-       COALESCE(SUM(CASE WHEN review_verdict IS NOT NULL THEN 1 ELSE 0 END), 0) AS n_reviewed
+       COALESCE(SUM(CASE WHEN review_verdict IS NOT NULL THEN 1 ELSE 0 END), 0) AS n_reviewed,
+       COALESCE(SUM(CASE WHEN is_retracted OR is_removed OR superseded_by IS NOT NULL THEN 1 ELSE 0 END), 0)
+           AS n_kept_back
 FROM snapshots
 """
 
@@ -112,6 +114,17 @@ def count_left_out(connection: Connection) -> dict[str, int]:
     return {row.reason: row.n for row in connection.execute(text(_LEFT_OUT))}
 
 
+def count_kept_back(connection: Connection) -> dict[str, int]:
+    """Return how many articles with files are retracted, else removed, else superseded."""
+    query = (
+        "SELECT reason, COUNT(*) AS n FROM (SELECT CASE WHEN a.is_retracted THEN 'retracted' WHEN a.is_removed THEN"
+        " 'removed' ELSE 'superseded' END AS reason FROM article a"
+        " WHERE (a.is_retracted OR a.is_removed OR a.superseded_by IS NOT NULL) AND EXISTS (SELECT 1 FROM asset s"
+        " WHERE s.article_id = a.article_id AND s.role IN ('pdf', 'media'))) AS kept GROUP BY reason ORDER BY reason"
+    )
+    return {row.reason: row.n for row in connection.execute(text(query))}
+
+
 def count_figures(connection: Connection) -> int:
     """Return how many figures there are."""
     return int(connection.execute(text("SELECT COUNT(*) FROM figure")).scalar_one())
@@ -124,7 +137,7 @@ def count_panels(connection: Connection) -> dict[str, int]:
 
 
 def count_snapshots(connection: Connection) -> dict[str, int]:
-    """Return n_snapshots, n_waiting, n_abstained, n_estimated, n_with_scale, n_conflicts, n_reviewed."""
+    """Return n_snapshots, n_waiting, n_abstained, n_estimated, n_with_scale, n_conflicts, n_reviewed, n_kept_back."""
     return dict(connection.execute(text(_SNAPSHOT_COUNTS)).mappings().one())
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -22,6 +23,15 @@ from db import models, queries
 from db.engine import READING
 from db.models import table
 from harvester import __version__
+from harvester.catalog_changes import (
+    Changes,
+    held_articles,
+    mark_article,
+    mark_current,
+    note_changes,
+    read_changes,
+    snapshot_changes,
+)
 from harvester.catalog_funnel import Funnel, count_funnel
 from harvester.catalog_open import clear_errors, open_checked
 from harvester.catalog_reviews import attach_reviews
@@ -41,8 +51,12 @@ from harvester.catalog_rows import (
 )
 from harvester.catalog_witnesses import Judge, load_witnesses, reconcile_rows
 from harvester.errors import CatalogError
-from harvester.records import Article, ArticleFiles, ArticleResult, Asset, EstimateRow, Skip, Witnesses
+from harvester.records import Article, ArticleFiles, ArticleResult, Asset, EstimateRow, Skip, SnapshotRow, Witnesses
 
+BY_RULE = frozenset(
+    ("licence", "retracted", "removed", "ocr", "not_open_access", "no_version", "no_pdf", "no_xml", "bad_file_name")
+)
+"""Why an article or a file is not fetched although nothing went wrong."""
 DEFAULT_RANK = 100
 """Rank of a model that nobody ranked; lower is better."""
 BATCH = 300
@@ -50,6 +64,7 @@ BATCH = 300
 
 __all__ = ["DEFAULT_RANK", "Catalog", "Funnel"]
 
+_DATE = re.compile(r"[0-9]{4}(-[0-9]{2}){0,2}(T[0-9:.+]*)?")
 _SECRET = re.compile(r"api_?key|password|secret|token", re.IGNORECASE)
 
 
@@ -59,6 +74,7 @@ class Catalog:
     def __init__(self, engine: Engine, root: Path) -> None:
         self._engine = engine
         self.root = root
+        self._run_id: str | None = None
 
     @classmethod
     def open(cls, root: Path, *, create: bool = False, upgrade: bool = False) -> Catalog:
@@ -101,6 +117,7 @@ class Catalog:
         }
         with self._writing() as connection:
             connection.execute(table(models.Run).insert(), row)
+        self._run_id = run_id
         return run_id
 
     def finish_run(self, run_id: str, exit_code: int) -> None:
@@ -110,6 +127,34 @@ class Catalog:
             connection.execute(
                 update(run).where(run.c.run_id == run_id), {"finished_at": _now(), "exit_code": exit_code}
             )
+        self._run_id = None
+
+    def changes_since(self, since: str) -> Changes:
+        """Add up what the runs that began after `since` changed.
+
+        Args:
+            since: A run_id, or a date such as 2026-11 or 2026-11-24T10:00; times are UTC.
+
+        Raises:
+            CatalogError: when it is neither.
+        """
+        with self._reading() as connection:
+            ids = [row["run_id"] for row in queries.select_rows(connection, "SELECT run_id FROM run ORDER BY run_id")]
+            if since not in ids and not _DATE.fullmatch(since):
+                newest = "; ".join(ids[-3:]) or "none yet"
+                raise CatalogError(f"{since!r} is no run of {self.root} and no date; its newest runs: {newest}.")
+            return read_changes(connection, since)
+
+    def newest_search(self) -> dict[str, Any] | None:
+        """Return what the newest `run` or `crawl` with a query or a manifest was asked for, or None."""
+        query = "SELECT settings FROM run WHERE command IN ('run', 'crawl') ORDER BY run_id DESC"
+        for row in self.rows(query):
+            settings: dict[str, Any] = (
+                json.loads(row["settings"]) if isinstance(row["settings"], str) else row["settings"]
+            )
+            if settings.get("query") or settings.get("manifest"):
+                return settings
+        return None
 
     def get_checkpoint(self, key: str) -> dict[str, Any] | None:
         """Return what set_checkpoint stored under the key, or None."""
@@ -138,7 +183,8 @@ class Catalog:
         with self._writing() as connection:
             found = connection.execute(select(target).where(target.c.article_id == article.article_id)).mappings()
             old = found.one_or_none()
-            sync_rows(connection, target, [article_values(article, old)], target.c.article_id == article.article_id)
+            values = article_values(article, old) | {"is_removed": False}
+            sync_rows(connection, target, [values], target.c.article_id == article.article_id)
             query = select(asset.c.name, asset.c.sha256).where(asset.c.article_id == article.article_id)
             # a server's JSON changes without the article; yours is what you know of the picture
             passing = "" if article.source == "local" else "json"
@@ -146,10 +192,19 @@ class Catalog:
             rows = [asset_values(article.article_id, item) for item in assets]
             sync_rows(connection, asset, rows, asset.c.article_id == article.article_id)
             after = {(item.name, item.sha256) for item in assets if item.role != passing}
-            if old is not None and before != after:
+            is_changed = old is not None and before != after
+            if is_changed:
                 connection.execute(
                     update(target).where(target.c.article_id == article.article_id), {"annotated_version": None}
                 )
+            noted = {
+                "article_new": old is None and bool(assets),
+                "files_changed": is_changed,
+                "article_retracted": old is not None and article.is_retracted and not old["is_retracted"],
+                "article_back": old is not None
+                and (old["is_removed"] or (old["is_retracted"] and not article.is_retracted)),
+            }
+            note_changes(connection, self._run_id, article.article_id, noted)
             owners = [article.article_id] + ([article.pmcid] if article.pmcid else [])
             scope = skip.c.article_id.in_(owners) & skip.c.stage.in_(queries.FETCH_STAGES)
             sync_rows(connection, skip, [skip_values(item) for item in skips], scope)
@@ -160,12 +215,37 @@ class Catalog:
             for item in skips:
                 _upsert_skip(connection, item)
 
+    def refused_subjects(self, *, failed_only: bool = False) -> set[str]:
+        """Return the PMCIDs of articles that have a skip of the fetch stage, of their own or of one of their files.
+
+        Args:
+            failed_only: Leave out what was refused by rule (a licence, a retraction, no PDF): only what went wrong.
+        """
+        rows = self.rows("SELECT DISTINCT article_id, reason FROM skip WHERE stage = 'fetch'")
+        kept = [row for row in rows if not (failed_only and row["reason"].partition(":")[0] in BY_RULE)]
+        return {row["article_id"].partition(".")[0] for row in kept if row["article_id"].startswith("PMC")}
+
     def replace_fetch_skips(self, subject_id: str, skips: Iterable[Skip]) -> None:
         """Store why a subject was not fetched, in the place of all that was said of its search and fetch before."""
         skip = table(models.Skip)
         scope = (skip.c.subject_id == subject_id) & skip.c.stage.in_(queries.FETCH_STAGES)
         with self._writing() as connection:
             sync_rows(connection, skip, [skip_values(item) for item in skips], scope)
+
+    def mark_article(self, pmcid: str, what: str, **values: Any) -> int:
+        """Set columns of every version of an article, such as is_removed; return how many rows changed."""
+        with self._writing() as connection:
+            return mark_article(connection, self._run_id, pmcid, what, **values)
+
+    def mark_current(self, pmcid: str, article_id: str) -> bool:
+        """Let one version stand for its article, which its source holds; return whether another one stood before."""
+        with self._writing() as connection:
+            return mark_current(connection, self._run_id, pmcid, article_id)
+
+    def held_articles(self) -> dict[str, list[tuple[str, str | None]]]:
+        """Return PMCID to (article_id, md5 of its metadata) of every version with files, the current one last."""
+        with self._reading() as connection:
+            return held_articles(connection)
 
     def load_article(self, article_id: str) -> Article:
         """Return an article as stored.
@@ -288,13 +368,19 @@ class Catalog:
             evidence = table(models.Evidence)
             said = [evidence_values(row) for row in result.evidence]
             sync_rows(connection, evidence, said, evidence.c.panel_id.in_(own_panels))
+            boxes = select(snapshot.c.snapshot_id, snapshot.c.image_sha256, snapshot.c.x0_px, snapshot.c.y0_px)
+            found = connection.execute(boxes.where(snapshot.c.panel_id.in_(own_panels)))
+            before = {row[0]: tuple(row[1:]) for row in found}
             snapshots = [snapshot_values(row) for row in result.snapshots]
             changed = sync_rows(connection, snapshot, snapshots, snapshot.c.panel_id.in_(own_panels))
             _delete_where(connection, table(models.Estimate), "snapshot_id", changed)
-            _save_estimates(connection, estimates)
-            attach_reviews(connection, result.article_id)
+            self._save_estimates(connection, estimates)
+            noted = snapshot_changes(before, {row.snapshot_id: _whereabouts(row) for row in result.snapshots})
+            noted["read_again"] = old["annotated_version"] not in (None, annotation_version)
+            noted |= attach_reviews(connection, result.article_id)
             if judge is not None:
-                reconcile_rows(connection, judge, result.article_id)
+                noted["scales_changed"] = reconcile_rows(connection, judge, result.article_id)
+            note_changes(connection, self._run_id, result.article_id, noted)
 
             scope = (skip.c.article_id == result.article_id) & skip.c.stage.not_in(queries.FETCH_STAGES)
             sync_rows(connection, skip, [skip_values(item) for item in result.skips], scope)
@@ -340,12 +426,13 @@ class Catalog:
     def save_estimates(self, rows: Sequence[EstimateRow]) -> None:
         """Store estimates, each in the place of an earlier one of the same model and snapshot."""
         with self._writing() as connection:
-            _save_estimates(connection, rows)
+            self._save_estimates(connection, rows)
 
     def reconcile(self, judge: Judge) -> None:
         """Let the witnesses of every snapshot be judged anew; only what differs is written."""
         with self._writing() as connection:
-            reconcile_rows(connection, judge)
+            n = reconcile_rows(connection, judge)
+            note_changes(connection, self._run_id, "all", {"scales_changed": n})
 
     # reading
 
@@ -391,6 +478,19 @@ class Catalog:
         """Return a transaction that writes; it holds the lock from its beginning."""
         return self._writing()
 
+    def _save_estimates(self, connection: Connection, rows: Sequence[EstimateRow]) -> None:
+        estimate = table(models.Estimate)
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
+            scope = tuple_(estimate.c.snapshot_id, estimate.c.model_id).in_(
+                [(row.snapshot_id, row.model_id) for row in batch]
+            )
+            known = Counter(connection.execute(select(estimate.c.model_id).where(scope)).scalars())
+            changed = Counter(key[1] for key in sync_rows(connection, estimate, map(estimate_values, batch), scope))
+            for model_id, n in Counter(row.model_id for row in batch).items():
+                noted = {"estimates_new": n - known[model_id], "estimates_changed": changed[model_id]}
+                note_changes(connection, self._run_id, model_id, noted)
+
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with clear_errors(self.root), self._engine.begin() as connection:
@@ -408,13 +508,8 @@ def _upsert_skip(connection: Connection, item: Skip) -> None:
     sync_rows(connection, skip, [row], scope & (skip.c.reason == row["reason"]))
 
 
-def _save_estimates(connection: Connection, rows: Sequence[EstimateRow]) -> None:
-    estimate = table(models.Estimate)
-    for start in range(0, len(rows), BATCH):
-        batch = rows[start : start + BATCH]
-        keys = [(row.snapshot_id, row.model_id) for row in batch]
-        scope = tuple_(estimate.c.snapshot_id, estimate.c.model_id).in_(keys)
-        sync_rows(connection, estimate, [estimate_values(row) for row in batch], scope)
+def _whereabouts(row: SnapshotRow) -> tuple[Any, ...]:
+    return row.image_sha256, row.box.x0, row.box.y0
 
 
 def _delete_where(connection: Connection, target: Table, column: str, keys: Sequence[tuple[Any, ...]]) -> None:

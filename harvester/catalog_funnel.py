@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
@@ -15,10 +15,13 @@ class Funnel:
 
     articles_found = articles_downloaded + sum(articles_left_out.values());
     articles_downloaded = articles_annotated + articles_waiting; panels = sum(panels_by_kind.values());
-    snapshots = estimated + abstained + waiting.
+    snapshots = estimated + abstained + waiting. What is kept back is counted in all of them, too.
 
     Attributes:
         articles_left_out: Articles without anything to read, each counted once, by reason.
+        articles_kept_back: Articles with files that exports leave out, each counted once: retracted, removed (by the
+            source) or superseded (by a newer version).
+        snapshots_kept_back: Their snapshots.
         skips: (stage, reason, is_permanent, how many) of everything left out on the way.
         with_scale: Snapshots with a reconciled pixel size.
         conflict_articles: (article_id, how many snapshots) whose scale bars contradict their tissue, most first.
@@ -44,6 +47,8 @@ class Funnel:
     reviewed: int
     skips: tuple[tuple[str, str, bool, int], ...]
     conflict_articles: tuple[tuple[str, int], ...] = ()
+    articles_kept_back: dict[str, int] = field(default_factory=dict)
+    snapshots_kept_back: int = 0
 
 
 def count_funnel(connection: Connection) -> Funnel:
@@ -71,5 +76,7 @@ def count_funnel(connection: Connection) -> Funnel:
         conflicts=shots["n_conflicts"],
         reviewed=shots["n_reviewed"],
         skips=tuple(skips),
+        articles_kept_back=queries.count_kept_back(connection),
+        snapshots_kept_back=shots["n_kept_back"],
         conflict_articles=tuple(queries.count_conflict_articles(connection)),
     )

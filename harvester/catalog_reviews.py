@@ -52,17 +52,21 @@ def _place_box(row: Row, *, on_page: bool) -> BoxPt:
     )
 
 
-def attach_reviews(connection: Connection, article_id: str) -> None:
+def attach_reviews(connection: Connection, article_id: str) -> dict[str, int]:
     """Give every review of an article the snapshot that now lies where it was given; call after the rows were replaced.
 
     A review whose place no snapshot covers any more (IoU below SAME_REGION_IOU) becomes an orphan: it is kept, counts
     for nothing, and comes back when a later annotation finds the region again. Reviews that know no place are left.
+
+    Returns:
+        How many were reviews_moved to another snapshot, reviews_orphaned, and reviews_back from being orphans.
     """
+    counts = {"reviews_moved": 0, "reviews_orphaned": 0, "reviews_back": 0}
     review = table(models.Review)
     query = select(review).where(review.c.article_id == article_id)
     reviews = connection.execute(query).mappings().all()
     if not reviews:
-        return
+        return counts
     places = _places(connection, article_id)
     changes = []
     for row in reviews:
@@ -79,8 +83,13 @@ def attach_reviews(connection: Connection, article_id: str) -> None:
         target = row["snapshot_id"] if is_orphan else snapshot_id
         if (target, is_orphan) != (row["snapshot_id"], row["is_orphan"]):
             changes.append({"key": row["review_id"], "snapshot_id": target, "is_orphan": is_orphan})
+            if is_orphan == row["is_orphan"]:
+                counts["reviews_moved"] += 1
+            else:
+                counts["reviews_orphaned" if is_orphan else "reviews_back"] += 1
     if changes:
         connection.execute(review.update().where(review.c.review_id == bindparam("key")), changes)
+    return counts
 
 
 def _places(connection: Connection, article_id: str) -> dict[tuple[str, Any], list[tuple[str, BoxPt]]]:

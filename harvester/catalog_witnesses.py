@@ -51,20 +51,27 @@ def load_witnesses(connection: Connection, article_id: str | None = None) -> lis
     return [_from_row(row) for row in rows]
 
 
-def reconcile_rows(connection: Connection, judge: Judge, article_id: str | None = None) -> None:
-    """Let every snapshot, or those of one article, be judged, article by article, and write what differs."""
+def reconcile_rows(connection: Connection, judge: Judge, article_id: str | None = None) -> int:
+    """Let every snapshot, or those of one article, be judged, article by article, and write what differs.
+
+    Returns:
+        How many were judged otherwise than before.
+    """
     by_article: dict[str, list[Witnesses]] = {}
     for item in load_witnesses(connection, article_id):
         by_article.setdefault(item.article_id, []).append(item)
-    _write(connection, [verdict for items in by_article.values() for verdict in judge(items)])
+    return _write(connection, [verdict for items in by_article.values() for verdict in judge(items)])
 
 
-def _write(connection: Connection, verdicts: Sequence[Reconciled]) -> None:
+def _write(connection: Connection, verdicts: Sequence[Reconciled]) -> int:
     target = table(models.Reconciled)
+    n_changed = 0
     for start in range(0, len(verdicts), BATCH):
         batch = verdicts[start : start + BATCH]
         keys = [item.snapshot_id for item in batch]
-        sync_rows(connection, target, [reconciled_values(item) for item in batch], target.c.snapshot_id.in_(keys))
+        scope = target.c.snapshot_id.in_(keys)
+        n_changed += len(sync_rows(connection, target, [reconciled_values(item) for item in batch], scope))
+    return n_changed
 
 
 def _from_row(row: Row) -> Witnesses:

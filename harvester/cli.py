@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -132,6 +133,12 @@ def _annotate_options(f: F) -> F:
     return f
 
 
+def _shard_option(f: F) -> F:
+    return click.option(
+        "--shard", metavar="I/N", help="Only part I of N of the articles; `harvester merge` joins the parts."
+    )(f)
+
+
 @contextmanager
 def _harvest(out_dir: Path, command: str, settings: dict[str, Any]) -> Iterator[tuple[Store, Catalog]]:
     """Open a harvest for writing: checked, locked, with the run noted whatever its end."""
@@ -160,6 +167,7 @@ def _harvest(out_dir: Path, command: str, settings: dict[str, Any]) -> Iterator[
 @_out_option
 @_search_options
 @_annotate_options
+@_shard_option
 def run(query: str | None, out_dir: Path, **options: Any) -> None:
     """Search, download and annotate: from QUERY to a catalog of H&E snapshots with their scale.
 
@@ -187,19 +195,54 @@ def _run(query: str | None, out_dir: Path, options: dict[str, Any]) -> int:
 @click.argument("query", required=False)
 @_out_option
 @_search_options
-def crawl(query: str | None, out_dir: Path, **options: Any) -> None:
+@click.option("--refresh", is_flag=True, help="Ask again, as the newest search did: new, changed, retracted, removed.")
+@click.option("--retry-failed", is_flag=True, help="Only what an earlier run could not get, also for good.")
+@_shard_option
+@click.pass_context
+def crawl(context: click.Context, /, query: str | None, out_dir: Path, **options: Any) -> None:
     """Search and download only.
 
     \b
     harvester crawl '"renal cell carcinoma"[Title]' --histology --from 2024 --out runs/renal --limit 200
+    harvester crawl --refresh --out runs/renal
     """
+    from harvester.errors import UsageError
+
+    again = "--refresh" if options["refresh"] else "--retry-failed" if options["retry_failed"] else None
+    if again and options["dry_run"]:
+        raise UsageError(f"{again} can't be tried with --dry-run.")
+    if options["retry_failed"] and (query or options["manifest"] or options["refresh"]):
+        raise UsageError("--retry-failed takes what failed, so give neither a query, --manifest nor --refresh.")
+    if again and not query and not options["manifest"]:
+        query, options = _as_before(context, out_dir, options)
     request = _request(query, options)
     if options["dry_run"]:
         sys.exit(_dry_run(request))
     with _harvest(out_dir, "crawl", _plain(query, options)) as (store, catalog):
-        code = _crawl(request, store, catalog)
+        code = _crawl(request, store, catalog, retry_failed=options["retry_failed"])
         if code:
             raise click.exceptions.Exit(code)
+
+
+def _as_before(context: click.Context, out_dir: Path, options: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """Return query and options of the newest search of a harvest, but for what this command line says otherwise."""
+    from click.core import ParameterSource
+
+    from harvester.catalog import Catalog
+    from harvester.errors import UsageError
+    from harvester.fetch.store import Store
+
+    _require(out_dir)
+    with Store(out_dir).lock(), Catalog.open(out_dir, upgrade=True) as catalog:
+        before = catalog.newest_search()
+    if before is None:
+        raise UsageError(f"No search was made in {out_dir} yet: give a query.")
+    names = {"limit", "source", "policy", "date_from", "date_until", "histology", "manifest"}
+    said = {name for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    kept = {name: before[name] for name in names - said if name in before}
+    if "manifest" in kept:
+        kept["manifest"] = Path(kept["manifest"])
+    return before.get("query"), options | kept
 
 
 @main.command()
@@ -250,6 +293,7 @@ def add(
 @main.command()
 @click.argument("harvest", type=click.Path(file_okay=False, path_type=Path))
 @_annotate_options
+@_shard_option
 def annotate(harvest: Path, **options: Any) -> None:
     """Find figures, panels and H&E regions in what was downloaded or added, and estimate their magnification.
 
@@ -268,11 +312,13 @@ def annotate(harvest: Path, **options: Any) -> None:
 @main.command()
 @click.argument("harvest", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON on standard output.")
-def status(harvest: Path, as_json: bool) -> None:
+@click.option("--since", metavar="RUN", help="Also what changed after this run: its id, or a date such as 2026-11-01.")
+def status(harvest: Path, as_json: bool, since: str | None) -> None:
     """Show the funnel: found, downloaded, figures, panels, H&E, estimated; and what was skipped, by reason.
 
     \b
     harvester status runs/adenoma --json
+    harvester status runs/adenoma --since 2026-11-01
     """
     from harvester.catalog import Catalog
     from harvester.status import status_json, status_text
@@ -280,7 +326,8 @@ def status(harvest: Path, as_json: bool) -> None:
     _require(harvest)
     with Catalog.open(harvest) as catalog:
         funnel = catalog.funnel()
-        click.echo(status_json(funnel) if as_json else status_text(funnel))
+        changes = catalog.changes_since(since) if since else None
+        click.echo(status_json(funnel, changes) if as_json else status_text(funnel, changes))
 
 
 def _print_status(catalog: Catalog) -> None:
@@ -313,16 +360,20 @@ def _annotate(catalog: Catalog, root: Path, options: dict[str, Any]) -> int:
     from harvester.magnification import Estimators
     from harvester.pipeline.annotate import annotate as annotate_harvest
     from harvester.settings import AnnotateSettings, WorkerSettings
+    from harvester.shards import parse_shard
 
     estimators = Estimators.choose(options["models"], options["device"])
     settings = AnnotateSettings(workers=WorkerSettings(workers=options["workers"] or 0))
-    annotate_harvest(catalog, root, settings, estimators, retry_failed=options["retry_failed"])
+    annotate_harvest(
+        catalog, root, settings, estimators, retry_failed=options["retry_failed"], shard=parse_shard(options["shard"])
+    )
     return DONE
 
 
 def _request(query: str | None, options: dict[str, Any]) -> CrawlRequest:
     from harvester.errors import UsageError
     from harvester.pipeline.request import CrawlRequest, parse_date
+    from harvester.shards import parse_shard
 
     text = options["limit"].strip().lower()
     if text != "all" and not text.isdecimal():
@@ -338,6 +389,8 @@ def _request(query: str | None, options: dict[str, Any]) -> CrawlRequest:
         date_until=parse_date(options["date_until"], last=True),
         histology=options["histology"],
         manifest=options["manifest"],
+        shard=parse_shard(options["shard"]),
+        refresh=options.get("refresh", False),
     )
 
 
@@ -353,14 +406,21 @@ def _dry_run(request: CrawlRequest) -> int:
     return DONE
 
 
-def _crawl(request: CrawlRequest, store: Store, catalog: Catalog) -> int:
+def _crawl(request: CrawlRequest, store: Store, catalog: Catalog, *, retry_failed: bool = False) -> int:
     from harvester.fetch.client import Client
     from harvester.pipeline.crawl import crawl as crawl_articles
+    from harvester.pipeline.refresh import failed_articles
     from harvester.progress import Progress, say
     from harvester.settings import ServiceSettings
 
+    search = failed_articles(catalog) if retry_failed else None
+    if search is not None:
+        if not search.start().n_hits:
+            say("Nothing failed that could be tried again.")
+            return DONE
+        request = replace(request, limit=None)
     with Client(ServiceSettings.from_environment()) as client, Progress("articles fetched") as progress:
-        outcome = crawl_articles(request, store, catalog, client, progress, say)
+        outcome = crawl_articles(request, store, catalog, client, progress, say, search=search)
     if outcome.problem:
         say(outcome.problem)
     say(outcome.line())

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from harvester.catalog import Funnel
+from harvester.catalog_changes import Changes, changed_text
 
 Line = tuple[str, int | None, str]
 """Name (indented when it is a part of the line above), count, remark."""
@@ -17,12 +18,13 @@ MAX_NAMED = 20
 """Articles named one by one; more are counted."""
 
 
-def status_text(funnel: Funnel) -> str:
-    """Return the funnel as plain lines, widest step first, then what was skipped by stage and reason."""
+def status_text(funnel: Funnel, changes: Changes | None = None) -> str:
+    """Return the funnel as plain lines, widest step first, then what was skipped, and what changed when asked."""
     lines: list[Line] = [
         ("articles found", funnel.articles_found, ""),
         ("  left out", sum(funnel.articles_left_out.values()), _list(funnel.articles_left_out)),
         ("articles downloaded", funnel.articles_downloaded, ""),
+        ("  kept back", sum(funnel.articles_kept_back.values()), _list(funnel.articles_kept_back) + ", not exported"),
         ("  waiting", funnel.articles_waiting, "for 'harvester annotate'" if funnel.articles_waiting else ""),
         ("articles annotated", funnel.articles_annotated, ""),
         ("figures", funnel.figures, f"in {_number(funnel.articles_with_figures, 'article')}"),
@@ -32,6 +34,7 @@ def status_text(funnel: Funnel) -> str:
         ("  estimated", funnel.estimated, "magnification read from the image"),
         ("  abstained", funnel.abstained, "the model would not say"),
         ("  waiting", funnel.waiting, "for an estimate"),
+        ("  kept back", funnel.snapshots_kept_back, "of such articles, not exported"),
         ("snapshots with a scale", funnel.with_scale, "from review, scale bar or image"),
         ("  conflicts", funnel.conflicts, "scale bar and image disagree"),
         ("  reviewed", funnel.reviewed, "looked at by a person"),
@@ -52,22 +55,25 @@ def status_text(funnel: Funnel) -> str:
         shown += [(f"  {article_id}", n, "snapshots") for article_id, n in funnel.conflict_articles[:MAX_NAMED]]
         if more > 0:
             shown.append((f"  and {more:,} articles more", None, "all of them with --json"))
+    if changes is not None:
+        shown += [("", None, ""), *changed_text(changes)]
     return _columns(shown)
 
 
-def status_dict(funnel: Funnel) -> dict[str, Any]:
+def status_dict(funnel: Funnel, changes: Changes | None = None) -> dict[str, Any]:
     """Return the funnel as what JSON can hold; skips as objects with stage, reason, is_permanent, count."""
     names = ("stage", "reason", "is_permanent", "count")
     return {
         **asdict(funnel),
         "skips": [dict(zip(names, skip, strict=True)) for skip in funnel.skips],
         "conflict_articles": [{"article_id": key, "snapshots": n} for key, n in funnel.conflict_articles],
+        **({"changes": asdict(changes)} if changes is not None else {}),
     }
 
 
-def status_json(funnel: Funnel) -> str:
-    """Return the funnel as one JSON object, indented."""
-    return json.dumps(status_dict(funnel), indent=2)
+def status_json(funnel: Funnel, changes: Changes | None = None) -> str:
+    """Return the funnel as one JSON object, indented; with `changes` these too."""
+    return json.dumps(status_dict(funnel, changes), indent=2)
 
 
 def _columns(lines: list[Line]) -> str:

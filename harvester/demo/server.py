@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.client import responses
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -127,6 +127,7 @@ class StandIn:
         OSError: when the port is taken.
 
     Attributes:
+        articles: What is served now; `add`, `add_version`, `retract` and `remove` change it.
         eutils_url, bucket_url, europepmc_url: Base addresses, as the environment variables expect them.
         requests: Every request in order of arrival.
         violations: Every time the E-utilities rate was exceeded.
@@ -143,14 +144,38 @@ class StandIn:
     ) -> None:
         self._faults = faults
         self._limits = limits
-        self._eutils = Eutils(articles, limits)
-        self._bucket = Bucket(articles, limits)
-        self._europepmc = EuropePmc(articles)
+        self._serve_articles(articles)
         self._state = _State()
         self._server = _Server(self, port)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         base = f"http://127.0.0.1:{self._server.server_address[1]}"
         self.eutils_url, self.bucket_url, self.europepmc_url = f"{base}/eutils", f"{base}/bucket", f"{base}/europepmc"
+
+    def _serve_articles(self, articles: Sequence[ServedArticle]) -> None:
+        self.articles = tuple(articles)
+        self._eutils = Eutils(articles, self._limits)
+        self._bucket = Bucket(articles, self._limits)
+        self._europepmc = EuropePmc(articles)
+
+    def add(self, *articles: ServedArticle) -> None:
+        """Publish articles, or further versions of them, from now on."""
+        ids = {article.article_id for article in articles}
+        self._serve_articles([*(a for a in self.articles if a.article_id not in ids), *articles])
+
+    def retract(self, pmcid: str) -> None:
+        """Mark every version of an article as retracted, from now on."""
+        self._serve_articles([replace(a, is_retracted=True) if a.pmcid == pmcid else a for a in self.articles])
+
+    def remove(self, pmcid: str) -> None:
+        """Take an article out of search and bucket, from now on."""
+        self._serve_articles([a for a in self.articles if a.pmcid != pmcid])
+
+    def add_version(self, pmcid: str, **changes: Any) -> ServedArticle:
+        """Publish a further version of an article, its newest with these fields changed; return it."""
+        newest = max((a for a in self.articles if a.pmcid == pmcid), key=lambda a: a.version)
+        later = replace(newest, **{"version": newest.version + 1, **changes})
+        self.add(later)
+        return later
 
     def __enter__(self) -> StandIn:
         self._thread.start()

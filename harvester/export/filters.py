@@ -13,6 +13,8 @@ Row = Mapping[str, Any]
 
 REASONS: dict[str, str] = {
     "retracted": "the article was retracted",
+    "removed": "its source took the article back",
+    "superseded": "the article is there in a newer version",
     "licence_not_stated": "no licence is stated (for files of your own: `harvester add --license own`)",
     "licence_text_mining_only": "the licence allows text mining, not reuse",
     "licence_no_derivatives": "the licence forbids derivatives, which a crop may be (`--include-nd` takes them)",
@@ -74,6 +76,10 @@ class RowFilter:
         """Return the reason (a key of REASONS) why a row stays behind; None when it goes."""
         if row["is_retracted"]:
             return "retracted"
+        if row["is_removed"]:
+            return "removed"
+        if row["superseded_by"] is not None:
+            return "superseded"
         return next((reason for question in self._questions if (reason := question(row))), None)
 
     def _licence(self, row: Row) -> str | None:

@@ -19,13 +19,14 @@ from typing import TypeAlias
 from harvester.catalog import Catalog
 from harvester.engines.batch import Answered, BatchWorker
 from harvester.engines.local import Done, Failed, WorkerPool
-from harvester.errors import HarvestError
+from harvester.errors import CatalogError, HarvestError
 from harvester.magnification import Estimators, ModelInfo, SnapshotItem
 from harvester.pipeline.judging import judge_of
 from harvester.pipeline.read import ANNOTATION_VERSION, ArticleJob, read_article
 from harvester.progress import Progress, say
 from harvester.records import ArticleResult, EstimateRow, Skip
 from harvester.settings import AnnotateSettings
+from harvester.shards import Shard
 
 Model: TypeAlias = BatchWorker[SnapshotItem, list[EstimateRow]]
 
@@ -61,30 +62,55 @@ def annotate(
     estimators: Estimators,
     *,
     retry_failed: bool = False,
+    shard: Shard | None = None,
 ) -> AnnotateOutcome:
     """Annotate every article of a harvest that is not yet, and every snapshot a model has not seen.
 
+    Args:
+        retry_failed: Also articles that were given up for good.
+        shard: Only this part of the articles.
+
     Raises:
+        CatalogError: when a newer version of this program has annotated the harvest.
         HarvestError: when the models can't be loaded, or the disk or the catalog refuse a write. What was written
             stays; the next run goes on from there.
     """
     outcome = AnnotateOutcome()
+    _refuse_newer(catalog)
     article_ids = catalog.articles_to_annotate(retry_failed=retry_failed, annotation_version=ANNOTATION_VERSION)
-    if not article_ids and not any(catalog.snapshots_without(model_id) for model_id in estimators.model_ids):
+    if shard is not None:
+        article_ids = [article_id for article_id in article_ids if shard.holds(article_id)]
+    todo = _snapshots_to_estimate(catalog, estimators.model_ids, shard)
+    if not article_ids and not todo:
         return outcome
     with BatchWorker[SnapshotItem, list[EstimateRow]](estimators) as model:
         infos: list[ModelInfo] = model.about
         for info in infos:
             catalog.save_model(info.model_id, info.name, info.version, info.weights_sha256, info.card, rank=info.rank)
-        _estimate_known_snapshots(catalog, root, model, infos)
+        _estimate_known_snapshots(catalog, root, model, todo)
         if article_ids:
             _Loop(catalog, root, settings, model, outcome).run(article_ids)
     return outcome
 
 
-def _estimate_known_snapshots(catalog: Catalog, root: Path, model: Model, infos: Sequence[ModelInfo]) -> None:
+def _refuse_newer(catalog: Catalog) -> None:
+    """Leave alone what a newer version of this program has read: reading it again would take its work back."""
+    found = catalog.rows("SELECT DISTINCT annotated_version FROM article WHERE annotated_version IS NOT NULL")
+    newest = max((int(row["annotated_version"]) for row in found if row["annotated_version"].isdecimal()), default=0)
+    if newest > int(ANNOTATION_VERSION):
+        raise CatalogError(
+            f"A newer version of this program has annotated {catalog.root} (annotation {newest}, this one gives"
+            f" {ANNOTATION_VERSION}): upgrade histology-harvester; looking, reviewing and exporting still work."
+        )
+
+
+def _snapshots_to_estimate(catalog: Catalog, model_ids: Sequence[str], shard: Shard | None) -> set[tuple[str, str]]:
+    todo = {pair for model_id in model_ids for pair in catalog.snapshots_without(model_id)}
+    return todo if shard is None else {pair for pair in todo if shard.holds(pair[0])}
+
+
+def _estimate_known_snapshots(catalog: Catalog, root: Path, model: Model, todo: set[tuple[str, str]]) -> None:
     """Give snapshots of earlier runs the estimates of models that were added since."""
-    todo = {pair for info in infos for pair in catalog.snapshots_without(info.model_id)}
     with Progress("snapshots", total=len(todo)) as progress:
         ordered = sorted(todo)
         for chunk in (ordered[i : i + 256] for i in range(0, len(ordered), 256)):

@@ -24,10 +24,17 @@ from harvester.fetch.store import DiskError, Store
 from harvester.licences import Policy
 from harvester.pipeline.interrupts import Interrupts
 from harvester.pipeline.plan import CrawlPlan, plan
+from harvester.pipeline.refresh import Held
 from harvester.pipeline.request import CrawlRequest, open_search, parse_date
 from harvester.records import Asset, AssetRef, Skip
 from harvester.sources import Hit, Search
-from harvester.sources.bucket import ArticleMetadata, Refusal, choose_version, fetch_metadata, list_versions
+from harvester.sources.bucket import (
+    ArticleMetadata,
+    Refusal,
+    choose_version,
+    fetch_metadata,
+    list_versions,
+)
 
 __all__ = ["CrawlOutcome", "CrawlPlan", "CrawlProgress", "CrawlRequest", "crawl", "parse_date", "plan"]
 
@@ -71,6 +78,7 @@ class CrawlOutcome:
         n_known: Articles that were whole before.
         n_files, n_bytes: Files that came in this run.
         skipped: Articles left out for good, by reason.
+        refreshed: Of held articles: how many version (taken in a newer one), retracted, removed.
         n_failed: Articles that a later run may get.
         complete: Nothing is left for a later run; exit code 0, else 1.
         problem: Why the crawl stopped early, one sentence, or None.
@@ -82,6 +90,7 @@ class CrawlOutcome:
     n_files: int = 0
     n_bytes: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
+    refreshed: Counter[str] = field(default_factory=Counter)
     n_failed: int = 0
     complete: bool = True
     problem: str | None = None
@@ -91,6 +100,8 @@ class CrawlOutcome:
         parts = [f"{self.n_downloaded:,} articles downloaded ({self.n_bytes / 1e6:,.1f} MB)"]
         if self.n_known:
             parts.append(f"{self.n_known:,} already there")
+        words = {"version": "in a newer version", "retracted": "newly retracted", "removed": "removed at the source"}
+        parts += [f"{self.refreshed[what]:,} {said}" for what, said in words.items() if self.refreshed[what]]
         if self.skipped:
             reasons = ", ".join(f"{n:,} {reason}" for reason, n in self.skipped.most_common(6))
             parts.append(f"{self.skipped.total():,} left out ({reasons})")
@@ -107,6 +118,7 @@ def crawl(
     progress: CrawlProgress | None = None,
     say: Callable[[str], None] = logger.info,
     today: date | None = None,
+    search: Search | None = None,
 ) -> CrawlOutcome:
     """Search, choose versions, download what is missing, and save every whole article.
 
@@ -115,13 +127,14 @@ def crawl(
     Args:
         say: Takes what the user should know, one sentence each.
         today: Stands for an open end of the dates.
+        search: Names the articles in the place of the request's query.
 
     Raises:
         UsageError: the request can't be sent.
         SourceError: the source can't be asked at all.
         CatalogError: the catalog refuses.
     """
-    search = open_search(request, client, catalog, today=today or date.today(), say=say)
+    search = search or open_search(request, client, catalog, today=today or date.today(), say=say)
     problem = ""
     try:
         start = search.start()
@@ -131,7 +144,7 @@ def crawl(
         raise SourceError(problem)
     for note in start.notes:
         say(note)
-    if start.n_hits == 0:
+    if start.n_hits == 0 and not request.refresh:
         say("No article matches this query under this licence policy; try fewer or other words, or another --license.")
         say(f"The service understood: {start.understood}")
         search.forget()
@@ -164,10 +177,11 @@ class _RefusedFile(MalformedArticle):
 
 @dataclass(slots=True)
 class _Job:
-    """A hit on its way; `round` counts how often it was tried."""
+    """A hit on its way; `round` counts how often it was tried. One that `is_check` was held before, and is no hit."""
 
     hit: Hit
     round: int = 1
+    is_check: bool = False
     metadata: ArticleMetadata | None = None
     problem: str = ""
 
@@ -192,8 +206,10 @@ class _Loop:
         self._store, self._catalog, self._client, self._progress = store, catalog, client, progress
         self._request, self._policy = request, Policy.parse(request.policy)
         self._limit = None if request.manifest is not None else request.limit
-        self._hits: Iterator[Hit] | None = search.hits()
+        self._hits: Iterator[Hit] | None = search.hits() if n_hits else None
         self._n_hits = n_hits
+        self._held = Held(catalog, request.shard) if request.refresh else None
+        self._unseen: Iterator[Hit] | None = self._held.unseen() if self._held else None
         self._known = catalog.known_articles()
         self._resolving: deque[tuple[_Job, Future[ArticleMetadata | Refusal]]] = deque()
         self._fetching: dict[Future[_Fetched], _Job] = {}
@@ -224,6 +240,8 @@ class _Loop:
                     self._keep(self._fetching.pop(future), future)
             for job in self._again:
                 self._leave_for_later(job)
+            if self._held is not None and self._problem is None and self._search_problem is None:
+                self._search_problem = self._held.mark_gone()
         except CatalogError as problem:
             if not self._n_handled:
                 raise
@@ -236,6 +254,8 @@ class _Loop:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._keep_what_is_whole()
         stopped = self._problem or self._search_problem
+        refreshed = self._held.counts if self._held is not None else Counter[str]()
+        self._outcome = replace(self._outcome, refreshed=+refreshed)
         return replace(self._outcome, complete=stopped is None and not self._outcome.n_failed, problem=stopped)
 
     def _look_ahead(self) -> bool:
@@ -252,14 +272,20 @@ class _Loop:
         return bool(self._resolving or self._fetching)
 
     def _next_job(self) -> _Job | None:
-        n_hoped = sum(job.round == 1 for job, _ in self._resolving)
+        n_hoped = sum(job.round == 1 and not job.is_check for job, _ in self._resolving)
         while self._hits is not None and (self._limit is None or self._n_taken + n_hoped < self._limit):
             hit = self._next_hit()
             if hit is None:
                 break
+            if not self._is_ours(hit):
+                continue
             if hit.refused is None:
                 return _Job(hit)
             self._leave_out(hit.subject, *hit.refused)
+        # the held ones come last: what the search finds counts under the limit, what is only looked after does not
+        hit = next(self._unseen, None) if self._unseen is not None and not n_hoped else None
+        if hit is not None:
+            return _Job(hit, is_check=True)
         under_way = [job for job, _ in self._resolving] + list(self._fetching.values())
         if self._again and all(job.round > 1 for job in under_way):
             return self._again.popleft()
@@ -279,6 +305,12 @@ class _Loop:
             self._hits = None
         return hit
 
+    def _is_ours(self, hit: Hit) -> bool:
+        """Whether a hit is of this job's part, and was not looked at in this run."""
+        if self._request.shard is not None and not self._request.shard.holds(hit.subject):
+            return False
+        return self._held is None or self._held.see(hit.subject)
+
     # in threads
 
     def _resolve(self, hit: Hit) -> ArticleMetadata | Refusal:
@@ -291,6 +323,8 @@ class _Loop:
                 candidates.append(fetch_metadata(self._client, pmcid, version, base))
             except MissingFile:
                 continue
+        if self._held is not None and hit.version is None:
+            return choose_version(candidates, self._policy)
         article_id = self._known.get(pmcid, "")
         have = int(article_id.rpartition(".")[2]) if article_id.startswith(f"{pmcid}.") else None
         return choose_version(candidates, self._policy, have=have)
@@ -353,13 +387,20 @@ class _Loop:
             self._give_up(job, problem.reason, str(problem))
             return
         except FetchError as problem:
-            self._n_taken += job.round == 1
+            self._n_taken += job.round == 1 and not job.is_check
             self._fail(job, problem)
             return
         if isinstance(found, Refusal):
+            if self._held is not None and self._held.refuse(job.subject, found):
+                self._count_known(job)
+                return
             self._give_up(job, found.reason, found.detail, found.metadata)
             return
-        self._n_taken += job.round == 1
+        self._n_taken += job.round == 1 and not job.is_check
+        if self._held is not None and self._held.is_unchanged(found):
+            self._held.keep(found)
+            self._count_known(job)
+            return
         job.metadata = found
         refused = self._catalog.get_checkpoint(f"refused/{found.article_id}") or {}
         self._fetching[self._pool.submit(self._fetch, found, job.round >= ROUNDS, refused)] = job
@@ -386,6 +427,8 @@ class _Loop:
             metadata.as_article(self._request.source, self._request.query), fetched.assets, fetched.skips
         )
         self._remember(metadata.article_id, fetched.refused)
+        if self._held is not None:
+            self._held.keep(metadata)
         self._n_failed_in_a_row = 0
         self._n_handled += 1
         o = self._outcome
@@ -401,6 +444,13 @@ class _Loop:
         )
         self._progress.advance(1, **{"downloaded" if is_new else "known": 1})
 
+    def _count_known(self, job: _Job) -> None:
+        """Count an article of which nothing is to be fetched."""
+        self._n_failed_in_a_row = 0
+        self._n_handled += 1
+        self._outcome = replace(self._outcome, n_known=self._outcome.n_known + 1)
+        self._progress.advance(0 if job.is_check else 1, known=1)
+
     def _remember(self, article_id: str, refused: dict[str, dict[str, str]]) -> None:
         key = f"refused/{article_id}"
         if refused != (self._catalog.get_checkpoint(key) or {}):
@@ -410,16 +460,12 @@ class _Loop:
         self, job: _Job, reason: str, detail: str, metadata: ArticleMetadata | None = None, *, is_taken: bool = False
     ) -> None:
         """Note an article that can't be had for good; it makes room for another one under the limit."""
-        if is_taken or job.round > 1:
+        if (is_taken or job.round > 1) and not job.is_check:
             self._n_taken -= 1
         self._n_failed_in_a_row = 0
         if metadata is not None and metadata.is_retracted and metadata.article_id in self._known.values():
-            self._mark_retracted(metadata.article_id)
+            self._catalog.mark_article(metadata.pmcid, "article_retracted", is_retracted=True)
         self._leave_out(job.subject, reason, detail)
-
-    def _mark_retracted(self, article_id: str) -> None:
-        article = self._catalog.load_article(article_id)
-        self._catalog.save_article(replace(article, is_retracted=True), self._catalog.article_assets(article_id))
 
     def _leave_out(self, subject: str, reason: str, detail: str) -> None:
         self._catalog.replace_fetch_skips(subject, [Skip(subject, subject, "fetch", reason, detail)])
@@ -435,7 +481,7 @@ class _Loop:
         if isinstance(problem, DiskError | RateLimited) or self._n_failed_in_a_row >= GIVE_UP_AFTER:
             self._problem = self._problem or job.problem
         if job.round < ROUNDS:
-            self._again.append(_Job(job.hit, job.round + 1, problem=job.problem))
+            self._again.append(_Job(job.hit, job.round + 1, job.is_check, problem=job.problem))
         else:
             self._leave_for_later(job)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Literal
 from harvester.errors import UsageError
 from harvester.licences import Policy
 from harvester.names import parse_article_version
+from harvester.shards import Shard
 from harvester.sources import Hit, Memory, Search, SearchStart, Services
 from harvester.sources.europepmc import EuropePmcSearch
 from harvester.sources.pmc import PmcSearch
@@ -56,6 +57,8 @@ class CrawlRequest:
         date_from, date_until: Release in PMC (pmc) or first publication (europepmc), both included.
         histology: Only articles whose captions speak of H&E histology.
         manifest: A file that names articles, instead of a query; all of them are taken, whatever the limit.
+        shard: Take only this part of the articles; needs no limit, as a limit counts over all parts.
+        refresh: Look at what is held again as well: newer versions, retractions, removals.
 
     Raises:
         UsageError: neither or both of query and manifest, a limit below 1, dates in the wrong order, a bad policy.
@@ -69,10 +72,14 @@ class CrawlRequest:
     date_until: date | None = None
     histology: bool = False
     manifest: Path | None = None
+    shard: Shard | None = None
+    refresh: bool = False
 
     def __post_init__(self) -> None:
         if (self.query is None) == (self.manifest is None):
             raise UsageError("Give either a query or --manifest FILE.")
+        if self.shard is not None and self.limit is not None and self.manifest is None:
+            raise UsageError("--shard needs --limit all: a limit counts over all shards, and a job knows only its own.")
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"--limit is {self.limit}: give a number from 1 on, or all.")
         if self.date_from and self.date_until and self.date_from > self.date_until:
@@ -99,7 +106,29 @@ def open_search(
     )
 
 
-class ManifestSearch:
+class ListedSearch:
+    """Articles that are known by name, in the place of a search."""
+
+    def __init__(self, hits: Sequence[Hit], understood: str) -> None:
+        self._hits, self._understood = hits, understood
+
+    def start(self) -> SearchStart:
+        """Return how many there are."""
+        return SearchStart(len(self._hits), self._understood)
+
+    def hits(self) -> Iterator[Hit]:
+        """Yield them in order."""
+        return iter(self._hits)
+
+    def count(self, licence_code: str | None) -> int:
+        """Return the number of all; names say nothing of licences."""
+        return len(self._hits) if licence_code is None else 0
+
+    def forget(self) -> None:
+        """Do nothing: there is nothing to go on with."""
+
+
+class ManifestSearch(ListedSearch):
     """A list of articles in a file, in the place of a search.
 
     Reads plain lines ("PMC123.1" or "PMC123"), CSV with a column article_id or pmcid (and version), and JSON Lines with
@@ -107,25 +136,10 @@ class ManifestSearch:
     """
 
     def __init__(self, path: Path, say: Callable[[str], None]) -> None:
-        self._hits, n_other = read_manifest(path)
-        self._path = path
+        hits, n_other = read_manifest(path)
+        super().__init__(hits, f"the articles in {path.name}")
         if n_other:
             say(f"{n_other:,} lines of {path.name} name no article of PMC and were passed over.")
-
-    def start(self) -> SearchStart:
-        """Return how many there are."""
-        return SearchStart(len(self._hits), f"the articles in {self._path.name}")
-
-    def hits(self) -> Iterator[Hit]:
-        """Yield them in the file's order."""
-        return iter(self._hits)
-
-    def count(self, licence_code: str | None) -> int:
-        """Return the number of all; a manifest says nothing of licences."""
-        return len(self._hits) if licence_code is None else 0
-
-    def forget(self) -> None:
-        """Do nothing: the file is the memory."""
 
 
 def read_manifest(path: Path) -> tuple[list[Hit], int]:

@@ -26,7 +26,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 _REFUSED_ARTICLES = """
 SELECT a.article_id, a.licence_code, a.text_licence_code FROM article a
-WHERE NOT a.is_retracted AND EXISTS (
+WHERE NOT a.is_retracted AND NOT a.is_removed AND a.superseded_by IS NULL AND EXISTS (
     SELECT 1 FROM figure f JOIN panel p ON p.figure_id = f.figure_id
     WHERE f.article_id = a.article_id AND f.rights IS NULL
       AND NOT EXISTS (SELECT 1 FROM snapshot s WHERE s.panel_id = p.panel_id))

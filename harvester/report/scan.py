@@ -50,6 +50,8 @@ class Shot(NamedTuple):
     text_licence_code: str | None
     rights: str | None
     is_retracted: bool
+    is_removed: bool
+    superseded_by: str | None
     journal: str | None
     year: int | None
     organ: str | None
@@ -63,7 +65,9 @@ class Shot(NamedTuple):
     @property
     def may_show(self) -> bool:
         """Whether its crop may stand in a file that is passed on."""
-        return not self.is_retracted and may_show(self.licence_code, self.text_licence_code, self.rights)
+        if self.is_retracted or self.is_removed or self.superseded_by is not None:
+            return False
+        return may_show(self.licence_code, self.text_licence_code, self.rights)
 
 
 def may_show(licence_code: str | None, text_licence_code: str | None, rights: str | None) -> bool:

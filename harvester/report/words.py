@@ -42,6 +42,7 @@ AGREEMENT = {
 }
 
 REASONS = {
+    "removed": "taken back by its source",
     "conflict": "scale bar and image contradict each other",
     "reviews_differ": "reviewers differ",
     "waiting": "not estimated yet",

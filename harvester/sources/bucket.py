@@ -302,7 +302,8 @@ def choose_version(
 
     Args:
         candidates: Metadata of every version.
-        have: The version an earlier run took; it stays while it may be taken, as everything below it has its id.
+        have: The version an earlier run took; it stays while it may be taken, as everything below it has its id. None
+            lets a better one take its place.
     """
     refusals = {metadata.version: refusal_of(metadata, policy) for metadata in candidates}
     usable = [metadata for metadata in candidates if refusals[metadata.version] is None]

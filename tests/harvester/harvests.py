@@ -11,7 +11,7 @@ from pathlib import Path
 
 TIMELESS = ("article", "asset", "figure", "panel", "snapshot", "estimate", "evidence", "reconciled", "review", "skip",
             "model")  # fmt: skip
-"""Every table but `run`, which notes when things happened."""
+"""Every table but `run` and `change`, which note when things happened."""
 
 
 def command(*args: str | Path) -> list[str]:

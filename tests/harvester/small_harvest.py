@@ -174,7 +174,7 @@ def add_article(
 
 
 def dump(
-    catalog: Catalog, *, without: tuple[str, ...] = ("run", "alembic_version")
+    catalog: Catalog, *, without: tuple[str, ...] = ("run", "change", "alembic_version")
 ) -> dict[str, list[tuple[object, ...]]]:
     """Every row of every table, in order of rowid included: what an unchanged catalog keeps."""
     tables = [row["name"] for row in catalog.rows("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]

@@ -10,6 +10,8 @@ from harvester.export.request import FORMATS, ExportRequest
 
 GOOD: dict[str, object] = {
     "is_retracted": 0,
+    "is_removed": 0,
+    "superseded_by": None,
     "licence_code": "CC BY",
     "text_licence_code": None,
     "rights": None,
@@ -46,6 +48,8 @@ UNKNOWN = {"mpp_um": None, "mpp_lo_um": None, "mpp_hi_um": None, "agreement": No
     [
         ({}, None),
         ({"is_retracted": 1}, "retracted"),
+        ({"is_removed": 1}, "removed"),
+        ({"superseded_by": "PMC1.2"}, "superseded"),
         ({"licence_code": None}, "licence_not_stated"),
         ({"licence_code": "TDM"}, "licence_text_mining_only"),
         ({"licence_code": "CC BY-ND"}, "licence_not_in_policy"),

@@ -127,6 +127,8 @@ def _article(rows: dict[str, list[dict]], article: str, i: int, rng: random.Rand
             "licence_code": ("CC BY", "CC0", "CC BY-ND", "CC BY-NC")[number % 4],
             "citation": f"Doe J. {number}{text}",
             "is_retracted": 0,
+            "is_removed": 0,
+            "superseded_by": None,
             "query": f"adenoma{text}",
             "keywords": "[]",
             "mesh_terms": "[]",

@@ -1,0 +1,42 @@
+"""Articles that the source took back or replaced, and what each run changed.
+
+Revision 0004.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+# As in revision 0003, with two columns of the article at the end.
+SNAPSHOTS = (
+    import_module("db.migrations.versions.0003_witnesses")
+    .SNAPSHOTS.replace("a.group_name, a.is_retracted,", "a.group_name, a.is_retracted, a.is_removed, a.superseded_by,")
+    .replace("scale_reason, organ_id\n", "scale_reason, organ_id,\n       is_removed, superseded_by\n")
+)
+
+
+def upgrade() -> None:
+    op.execute("DROP VIEW snapshots")
+    op.add_column("article", sa.Column("is_removed", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("article", sa.Column("superseded_by", sa.Text(), nullable=True))
+    op.create_table(
+        "change",
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("subject_id", sa.Text(), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("run_id", "subject_id", "what", name=op.f("pk_change")),
+    )
+    op.execute(SNAPSHOTS)
+
+
+def downgrade() -> None:
+    raise NotImplementedError("a catalog is never taken back; restore a copy")
