@@ -134,9 +134,7 @@ def _annotate_options(f: F) -> F:
 
 
 def _shard_option(f: F) -> F:
-    return click.option(
-        "--shard", metavar="I/N", help="Only part I of N of the articles; `harvester merge` joins the parts."
-    )(f)
+    return click.option("--shard", metavar="I/N", help="Only part I of N of the articles, for jobs that share the work.")(f)
 
 
 @contextmanager
@@ -237,7 +235,7 @@ def _as_before(context: click.Context, out_dir: Path, options: dict[str, Any]) -
         before = catalog.newest_search()
     if before is None:
         raise UsageError(f"No search was made in {out_dir} yet: give a query.")
-    names = {"limit", "source", "policy", "date_from", "date_until", "histology", "manifest"}
+    names = {"limit", "source", "policy", "date_from", "date_until", "histology", "manifest", "shard"}
     said = {name for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     kept = {name: before[name] for name in names - said if name in before}
     if "manifest" in kept:
