@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from hagnifinder.commands.build import build
 from hagnifinder.commands.predict import predict
 from hagnifinder.commands.say import fail, load, say
 
@@ -23,6 +24,7 @@ def main() -> None:
 
 
 main.add_command(predict)
+main.add_command(build)
 
 
 @main.command()
@@ -142,20 +144,6 @@ def models() -> None:
                     f" median error {_factor(row['median_log2'])}, 90 % within {_factor(row['p90_log2'])},"
                     f" interval holds {_percent(row['coverage'])}, abstained {_percent(row['abstained'])}"
                 )
-
-
-@main.command()
-@click.argument("kind", type=click.Choice(["hagni40", "kimia5mag"]))
-@click.argument("slides", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the data set.")
-@click.option("--mpp", type=float, help="µm per pixel of plain images without metadata.")
-def build(kind: str, slides: Path, out: Path, mpp: float | None) -> None:
-    """Build a data set like the paper's from whole slides (not there yet).
-
-    \b
-    hagnifinder build hagni40 slides/ --out data/hagni40
-    """
-    fail(f"Building {kind} is not there yet; train on a folder with a catalog.csv instead.")
 
 
 def _factor(log2: float | None) -> str:

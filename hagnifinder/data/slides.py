@@ -26,7 +26,7 @@ class SlideImage:
         mpp_um: micrometres per pixel of the file's own pixels.
         scale_quality: "A", "A-", "B" or "C", best first; C is not documented well enough to test on.
         group: patient, or the closest thing known; the unit of every split.
-        licence: as the catalog states it; empty when it does not.
+        licence, organ: as the catalog states them; empty when it does not.
     """
 
     path: Path
@@ -35,6 +35,7 @@ class SlideImage:
     scale_quality: str
     group: str
     licence: str = ""
+    organ: str = ""
 
 
 def group_of(slide_id: str, dataset: str) -> str:
@@ -85,6 +86,7 @@ def read_catalog(folder: Path) -> list[SlideImage]:
                 row["scale_quality"],
                 group_of(row["slide_id"], row["dataset"]),
                 row.get("licence") or "",
+                row.get("organ") or "",
             )
         )
     if not images:
