@@ -20,6 +20,7 @@ from safetensors.torch import save as to_safetensors
 from hagnifinder.density import ScaleDensity
 from hagnifinder.efficientnet import VARIANTS
 from hagnifinder.errors import ModelError
+from hagnifinder.files import write_atomically
 from hagnifinder.model import Hagnifinder
 from hagnifinder.shipped import CARD_KEY, read_card
 
@@ -111,14 +112,3 @@ def load_training_state(path: Path) -> dict[str, Any]:
     except Exception as error:
         raise ModelError(f"{path} is not the state of a training run.") from error
     return state
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file in one step, after its bytes have reached the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

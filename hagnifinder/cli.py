@@ -99,12 +99,12 @@ def evaluate(model: str, data: Path, out: Path | None, protocol: str) -> None:
     """
     if protocol != "P2":
         fail(f"The protocol {protocol} is not there yet; P2 (patients apart) is.")
-    from hagnifinder.checkpoint import write_atomically
     from hagnifinder.data.slides import read_catalog
     from hagnifinder.data.splits import Split
     from hagnifinder.errors import HagnifinderError
     from hagnifinder.evaluation.protocol import evaluate as measure
     from hagnifinder.evaluation.protocol import held_out, results_json, results_markdown
+    from hagnifinder.files import write_atomically
 
     predictor = load(model, "auto")
     try:

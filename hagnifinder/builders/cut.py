@@ -22,10 +22,10 @@ from hagnifinder.builders.recipe import (
     cuts_of,
 )
 from hagnifinder.builders.sources import Source
-from hagnifinder.checkpoint import write_atomically
 from hagnifinder.data.loader import shrink
 from hagnifinder.data.patches import Patch
 from hagnifinder.errors import DataError
+from hagnifinder.files import write_atomically
 from hagnifinder.preprocess import RgbImage
 from hagnifinder.wholeslide.reader import Slide, nominal_of, open_slide, read_averaged
 

@@ -1,17 +1,17 @@
 """Which tiles and patches make Hagni40 and KIMIA-5MAG.
 
-Hagni40 (Zhang et al. 2023): tiles of 2,560, 4,480 and 8,960 px at 40x without overlap, at most 55 % background; one patch
-a tile and level, shrunk to the level and cut to fewer than 500 px, at most 40 % background. Where the paper is silent, our
-reading:
+Hagni40 (Zhang et al. 2023): tiles of 2,560, 4,480 and 8,960 px at 40x without overlap, at most 55 % background; one
+patch a tile and level, shrunk to the level and cut to fewer than 500 px, at most 40 % background. Where the paper is
+silent, our reading:
 
-- 4x to 40x come from the smallest tiles, 2x and 3x from the middle ones, 1x from the largest: the paper's counts of tiles
-  and patches fit no other arrangement.
-- A patch has 64 m / 2**k px, k the smallest that gives fewer than 500: the 224 to 496 px that the paper states.
+- 4x to 40x come from the smallest tiles, 2x and 3x from the middle ones, 1x from the largest: the paper's counts of
+  tiles and patches fit no other arrangement.
+- The side of the shrunken tile is halved until fewer than 500 px are left: the 224 to 496 px that the paper states.
 - At most 20 tiles of each size a slide, chosen by the slide's name: 2,445 and 2,530 tiles of 128 slides are 19 and 20.
-- The kernel that shrinks is drawn anew for each patch, since a single one is a ruler of its own; bicubic is never drawn.
+- The kernel that shrinks is drawn anew for each patch, since a single one is a ruler of its own; bicubic never is.
 
-KIMIA-5MAG (Zaveri et al. 2020) could not be had, and neither could its description: five levels, 2.5, 5, 10, 20 and 40x, and
-patches of 224 px, are our reading.
+KIMIA-5MAG (Zaveri et al. 2020) could not be had, and neither could its description: five levels, 2.5, 5, 10, 20 and
+40x, and patches of 224 px, are our reading.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ class Recipe:
     fixed_patch_px: int | None = None
     """Side of every patch; None for the paper's rule."""
 
-    def patch_px(self, level_x: float) -> int:
+    def patch_px(self, rule: TileRule, level_x: float) -> int:
         """Side of a patch of this level."""
         if self.fixed_patch_px is not None:
             return self.fixed_patch_px
-        side = 64.0 * level_x
+        side = rule.side_px_at_40x * level_x / 40.0
         while side > MAX_PATCH_PX:
             side /= 2.0
-        return max(MIN_PATCH_PX, round(side))
+        return round(side)
 
     @property
     def levels_x(self) -> tuple[float, ...]:
@@ -107,7 +107,8 @@ class Cut:
 def cuts_of(recipe: Recipe, rule: TileRule, nominal_x: float, tile_px: int) -> list[Cut]:
     """The levels that tiles of `tile_px` of a slide allow: never enlarged, never less than 224 px.
 
-    A tile may be smaller than the rule's (a small picture counted as one tile); its patches are then as large as it allows.
+    A tile may be smaller than the rule's (a small picture counted as one tile); its patches are then as large as it
+    allows.
     """
     cuts = []
     for level_x in rule.levels_x:
@@ -115,7 +116,7 @@ def cuts_of(recipe: Recipe, rule: TileRule, nominal_x: float, tile_px: int) -> l
         if ratio < 1.0 / _AS_IT_IS:
             continue
         ratio = 1.0 if ratio < _AS_IT_IS else ratio
-        patch_px = min(recipe.patch_px(level_x), math.floor(tile_px / ratio + 1e-9))
+        patch_px = min(recipe.patch_px(rule, level_x), math.floor(tile_px / ratio + 1e-9))
         if patch_px >= MIN_PATCH_PX:
             cuts.append(Cut(level_x, patch_px, min(tile_px, round(patch_px * ratio))))
     return cuts

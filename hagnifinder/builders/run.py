@@ -27,9 +27,9 @@ from typing import Any
 from hagnifinder.builders.cut import Settings, cut_slide
 from hagnifinder.builders.quality import HistoQc
 from hagnifinder.builders.sources import Source
-from hagnifinder.checkpoint import write_atomically
 from hagnifinder.data.patches import MANIFEST_NAME, Patch, manifest_bytes
 from hagnifinder.errors import DataError
+from hagnifinder.files import write_atomically
 
 Progress = Callable[[str], None]
 
@@ -67,7 +67,8 @@ def build(
     """Cut every slide that has not been cut yet, then write the manifest of all.
 
     Raises:
-        DataError: when the folder holds a data set of other settings, the HistoQC folder is none, or a worker was killed.
+        DataError: when the folder holds a data set of other settings, the HistoQC folder is none, or a worker was
+            killed.
     """
     if histoqc is not None:
         HistoQc(histoqc)

@@ -1,7 +1,7 @@
 """A choice of slides like the paper's from a file list of the Genomic Data Commons: 128 of 13 projects, by seed.
 
-The list is the JSON answer of the portal's files endpoint (or of its "JSON" button) with the fields `file_id, file_name,
-md5sum, file_size, experimental_strategy, cases.submitter_id, cases.project.project_id`.
+The list is the JSON answer of the portal's files endpoint (or of its "JSON" button) with the fields `file_id,
+file_name, md5sum, file_size, experimental_strategy, cases.submitter_id, cases.project.project_id`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from hagnifinder.builders.sources import TABLE_NAME
-from hagnifinder.checkpoint import write_atomically
 from hagnifinder.data.slides import group_of
 from hagnifinder.errors import DataError
+from hagnifinder.files import write_atomically
 
 N_SLIDES, N_PROJECTS = 128, 13
 GDC_MANIFEST = "gdc_manifest.txt"
@@ -44,7 +44,7 @@ class Listed:
 def read_list(path: Path) -> list[Listed]:
     """The diagnostic slides of a file list, sorted by name; a patient's first one only.
 
-    A slide whose entry states an objective other than 40x is left out; most entries state none, and `build` looks again.
+    A slide whose entry states an objective other than 40x is left out; most state none, and `build` looks again.
 
     Raises:
         DataError: when the file is no such list, or holds no diagnostic slide.

@@ -1,8 +1,8 @@
 """Which slides a folder holds, and what is known of them beside their files.
 
-A folder with a `catalog.csv` (see `hagnifinder.data.slides`) is a collection of pictures of known scale. Any other folder
-is searched for slides; `slides.csv` in it (or in the folder of the data set, where `--select` writes it) may name `file,
-patient, organ, mpp_um` for some of them.
+A folder with a `catalog.csv` (see `hagnifinder.data.slides`) is a collection of pictures of known scale. Any other
+folder is searched for slides; `slides.csv` in it (or in the folder of the data set, where `--select` writes it) may
+name `file, patient, organ, mpp_um` for some of them.
 """
 
 from __future__ import annotations
