@@ -70,23 +70,29 @@ class PictureHashes:
         if not self.sha64:
             return np.zeros(0, np.uint8)
         sha64, phash, rank = np.concatenate(self.sha64), np.concatenate(self.phash), np.concatenate(self.rank)
-        hashes, of_picture = np.unique(phash, return_inverse=True)
+        hashes, of_picture, n_picture = np.unique(phash, return_inverse=True, return_counts=True)
         near = _neighbours(hashes)
+        files, of_file, n_file = np.unique(sha64, return_inverse=True, return_counts=True)
+        has_near = np.zeros(len(hashes), bool)
+        has_near[list(near)] = True
+        # all others are like nothing else and stay
+        contested = np.flatnonzero((n_picture[of_picture] > 1) | (n_file[of_file] > 1) | has_near[of_picture])
+        contested = contested[np.argsort(rank[contested], kind="stable")]
         verdict = np.zeros(len(phash), np.uint8)
-        # by hash and by file: the first split that has it, and the split whose kept picture has it
-        first: tuple[dict[int, int], dict[int, int]] = {}, {}
-        kept: tuple[dict[int, int], dict[int, int]] = {}, {}
-        for i in np.argsort(rank, kind="stable").tolist():
-            own, file, split = int(of_picture[i]), int(sha64[i]), int(rank[i])
+        # by hash and by file, a byte each: the first split that has it, and the split whose kept picture has it
+        first = bytearray(b"\xff" * len(hashes)), bytearray(b"\xff" * len(files))
+        kept = bytearray(first[0]), bytearray(first[1])
+        for i in contested:
+            own, file, split = int(of_picture[i]), int(of_file[i]), int(rank[i])
             same = ((0, own), (1, file), *((0, other) for other in near.get(own, ())))
-            if any(first[which].get(key, split) < split for which, key in same):
+            if any(first[which][key] < split for which, key in same):
                 verdict[i] = ACROSS
-            elif not keep_within and any(kept[which].get(key) == split for which, key in same):
+            elif not keep_within and any(kept[which][key] == split for which, key in same):
                 verdict[i] = TWICE
             else:
                 kept[0][own] = kept[1][file] = split
-            first[0].setdefault(own, split)
-            first[1].setdefault(file, split)
+            first[0][own] = min(first[0][own], split)
+            first[1][file] = min(first[1][file], split)
         return verdict
 
 
