@@ -15,7 +15,10 @@ from harvester.catalog import Catalog
 # the newest of each reviewer comes last
 _REVIEWS = """
 SELECT snapshot_id, reviewer, magnification_x, CASE WHEN kind <> 'he' THEN 'reject' ELSE verdict END AS verdict
-FROM review WHERE withdrawn_at IS NULL AND NOT is_orphan ORDER BY created_at, review_id
+FROM review WHERE withdrawn_at IS NULL AND NOT is_orphan {and_where} ORDER BY created_at, review_id
+"""
+_BY_MORE_THAN_ONE = """
+AND snapshot_id IN (SELECT snapshot_id FROM review GROUP BY snapshot_id HAVING MIN(reviewer) < MAX(reviewer))
 """
 
 # a blind guess counts even when it was withdrawn: the answer had been shown by then
@@ -91,7 +94,7 @@ class BlindReport:
 def pair_agreements(catalog: Catalog) -> tuple[PairAgreement, ...]:
     """Return the agreement of every two reviewers who have a snapshot in common, by name."""
     verdicts: dict[str, dict[str, tuple[str, float | None]]] = {}
-    for row in catalog.rows(_REVIEWS):
+    for row in catalog.rows(_REVIEWS.format(and_where=_BY_MORE_THAN_ONE)):
         verdicts.setdefault(row["reviewer"], {})[row["snapshot_id"]] = (row["verdict"], row["magnification_x"])
     pairs = []
     for a, b in combinations(sorted(verdicts), 2):
@@ -121,7 +124,7 @@ def cohens_kappa(pairs: Sequence[tuple[str, str]]) -> float | None:
 def blind_report(catalog: Catalog) -> BlindReport:
     """Compare every blind magnification, and the model's of the same snapshot, with scale bar or other reviewers."""
     given: dict[str, dict[str, float]] = {}
-    for row in catalog.rows(_REVIEWS):
+    for row in catalog.rows(_REVIEWS.format(and_where="")):
         if row["magnification_x"] is not None:
             given.setdefault(row["snapshot_id"], {})[row["reviewer"]] = row["magnification_x"]
     rows = catalog.rows(_BLIND)

@@ -75,11 +75,13 @@ _SEARCH = (
     "CREATE TABLE review_changed (article_id TEXT PRIMARY KEY) WITHOUT ROWID",
 )
 _OWN_NAMES = ("review_seen", "review_search", "review_changed")
+_FILTERS = ("verdict", "organ", "journal", "year")
 _BLIND_INDEXES = tuple(
-    f"CREATE INDEX IF NOT EXISTS ix_review_blind_{name} ON review_queue ({name}, shuffle, position)"
-    for name in ("verdict", "organ", "journal", "year")
+    f"CREATE INDEX IF NOT EXISTS ix_review_blind_{name} ON review_queue"
+    f" ({', '.join((name, 'shuffle', 'position', *(other for other in _FILTERS if other != name)))})"
+    for name in _FILTERS
 )
-"""Made when somebody first reviews blind: the order of a blind queue within one filter."""
+"""Made when somebody first reviews blind: the order of a blind queue within one filter, and what a second one asks."""
 
 _ANY = ("INSERT", "UPDATE", "DELETE")
 # what the order, the filters and the search are made of; ids begin with their article's

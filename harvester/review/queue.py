@@ -127,19 +127,28 @@ class Queue:
         order = ("position",) if is_search or filters.doubt else self._order
         # the search yields its own rows in order, and is only asked in order when its own column is named
         names = ["review_search.rowid"] if is_search else [f"q.{name}" for name in order]
+        direction, sign = ("DESC", "<") if backwards else ("ASC", ">")
+
+        def ask(more: list[str], by: list[str], n: int) -> list[str]:
+            query = (
+                f"SELECT q.snapshot_id FROM {source} WHERE {' AND '.join(where + more) or '1 = 1'}"  # noqa: S608 ours
+                f" ORDER BY {', '.join(f'{name} {direction}' for name in by)} LIMIT :limit"
+            )
+            return list(connection.execute(text(query), {**values, "limit": n}).scalars())
+
+        at = None
         if beside is not None:
             query = "SELECT rank, shuffle, position FROM review_queue WHERE snapshot_id = :beside"
             at = connection.execute(text(query), {"beside": beside}).mappings().one_or_none()
-            if at is not None:
-                sign = "<" if backwards else ">"
-                where.append(f"({', '.join(names)}) {sign} ({', '.join(f':at_{name}' for name in order)})")
-                values |= {f"at_{name}": at[name] for name in order}
-        direction = " DESC" if backwards else ""
-        query = (
-            f"SELECT q.snapshot_id FROM {source} WHERE {' AND '.join(where) or '1 = 1'}"  # noqa: S608 columns are ours
-            f" ORDER BY {', '.join(f'{name}{direction}' for name in names)} LIMIT :limit"
-        )
-        found = list(connection.execute(text(query), {**values, "limit": limit}).scalars())
+        if at is None:
+            found = ask([], names, limit)
+        else:
+            values |= {f"at_{name}": at[name] for name in order}
+            last = f"{names[-1]} {sign} :at_{order[-1]}"
+            found = ask([*(f"q.{name} = :at_{name}" for name in order[:-1]), last], names[-1:], limit)
+            # asked apart: of (rank, position) > (:rank, :position) SQLite looks up the rank only, and walks the rest
+            if len(order) > 1 and len(found) < limit:
+                found += ask([f"{names[0]} {sign} :at_{order[0]}"], names, limit - len(found))
         return found[::-1] if backwards else found
 
     def count(self, connection: Connection, filters: Filters, reviewer: str) -> int:

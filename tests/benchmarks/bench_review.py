@@ -1,6 +1,6 @@
 """Prints how long the review page takes on drawn catalogs, and what each index is worth.
 
-    python -m tests.benchmarks.bench_review [--sizes 1000,100000,1000000] [--folder DIR] [--indexes]
+    python -m tests.benchmarks.bench_review [--sizes 1000,100000,1000000] [--folder DIR] [--indexes] [--pages]
 
 The rows are drawn and written straight into SQLite; every request goes over HTTP through the real server. `--indexes`
 drops one index after the other from the largest catalog, asks the question it is for, and makes it again.
@@ -327,6 +327,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="1000,100000,1000000")
     parser.add_argument("--folder", type=Path, help="Keep the drawn catalogs here.")
     parser.add_argument("--indexes", action="store_true")
+    parser.add_argument("--pages", action="store_true", help="Only the pages, of catalogs an earlier run has left.")
     options = parser.parse_args()
     sizes = [int(word) for word in options.sizes.split(",")]
     with tempfile.TemporaryDirectory() as temporary:
@@ -337,7 +338,7 @@ def main() -> None:
             if not (root / "catalog.db").exists():
                 draw_catalog(root, n)
             with Catalog.open(root) as catalog:
-                made = bench_queue(catalog, n)
+                made = {} if options.pages else bench_queue(catalog, n)
                 columns[n] = {**made, **bench_pages(catalog, n)}
                 blind = {"blind, index made (once)": once_ms(Queue(catalog, blind=True).refresh)}
                 blind |= {f"blind: {name}": value for name, value in bench_pages(catalog, n, blind=True).items()}
