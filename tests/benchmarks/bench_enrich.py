@@ -1,6 +1,6 @@
 """Does a predicted pixel size enrich a training set? Three accuracies: predicted, true and unknown pixel size.
 
-    python -m tests.benchmarks.bench_enrich ../shared/histology [--model default] [--draws 10]
+    python -m tests.benchmarks.bench_enrich ../shared/histology [--model default | --siblings FOLDER] [--draws 10]
 
 The task: tell breast, kidney and lung apart at 1 µm per pixel, on fields of 96 µm. These three organs, because
 each lies in MoNuSeg, in MoNuSAC and in at least one more data set, so that a data set does not give the label away.
@@ -8,6 +8,9 @@ Features: texture of the haematoxylin and eosin images after each field's own st
 colour does not give the laboratory away; logistic regression, every patient weighing the same.
 
 Patients are on one of three sides. Pool: those the magnification model was not trained on, by the split its card names.
+With `--siblings` each slide of the pool is asked of weights that never saw its whole data set (FOLDER/*/*.safetensors,
+models made like the shipped one whose card names the data sets in `recipe.left_out`), not for training and not for
+calibration; a patient who is in a data set that those weights did see is left out of the pool.
 Each gives fields whose pixel size is hidden: shrunken to a size drawn between the native one and 1 µm per pixel, passed
 through JPEG as figures are. Of the others two an organ are drawn for the small training set, the rest are tested on;
 drawn again 10 times. The pool joins the training set four ways: not at all; with its true pixel size (brought to 1 µm);
@@ -22,7 +25,7 @@ import argparse
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,13 +121,33 @@ def hidden_field(source: RgbImage, native_um: float, name: str) -> tuple[RgbImag
     return recompress(small, int(rng.integers(60, 96)), 0, 0), native_um * source.shape[1] / small.shape[1]
 
 
-def load(folder: Path, predictor: Predictor) -> tuple[list[Field], list[Field], list[tuple[float, float | None]]]:
+class Siblings:
+    """Weights trained with some data sets left out, each asked of those only."""
+
+    def __init__(self, folder: Path, images: Sequence[SlideImage]) -> None:
+        self._all = [Predictor.load(str(path), "cpu") for path in sorted(folder.glob("*/*.safetensors"))]
+        self._datasets_of: dict[str, set[str]] = {}
+        for image in images:
+            self._datasets_of.setdefault(image.group, set()).add(image.dataset)
+        self.asked: Counter[str] = Counter()
+
+    def of(self, image: SlideImage) -> Predictor | None:
+        """Return weights that saw no data set this patient is in; None when all did."""
+        for predictor in self._all:
+            if self._datasets_of[image.group] <= set(predictor.card["recipe"]["left_out"]):
+                self.asked[predictor.model_id] += 1
+                return predictor
+        return None
+
+
+def load(
+    folder: Path, predictor_of: Callable[[SlideImage], Predictor | None], salt: str
+) -> tuple[list[Field], list[Field], list[tuple[float, float | None]]]:
     """Return fields of the pool, fields of the other patients, and (true, predicted) pixel sizes of the pool."""
     import csv
 
     with (folder / "catalog.csv").open(newline="", encoding="utf-8") as lines:
         table = {Path(row["path"]).name: row["organ"] for row in csv.DictReader(lines)}
-    salt = str(predictor.card.get("split_salt", SALT))
     pool: list[Field] = []
     others: list[Field] = []
     sizes: list[tuple[float, float | None]] = []
@@ -143,7 +166,7 @@ def load(folder: Path, predictor: Predictor) -> tuple[list[Field], list[Field], 
             found = None if brought is None else features(brought)
             if found is not None:
                 others.append(Field(image.group, image.dataset, label, {"true": found}))
-        else:
+        elif (predictor := predictor_of(image)) is not None:
             pool.append(_pool_field(image, source, label, predictor, sizes))
     return pool, others, sizes
 
@@ -222,17 +245,25 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("histology", type=Path)
     parser.add_argument("--model", default="default")
+    parser.add_argument("--siblings", type=Path)
     parser.add_argument("--draws", type=int, default=10)
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     started = time.perf_counter()
-    predictor = Predictor.load(options.model, "cpu")
-    pool, others, sizes = load(options.histology, predictor)
+    if options.siblings:
+        siblings = Siblings(options.siblings, read_catalog(options.histology))
+        pool, others, sizes = load(options.histology, siblings.of, SALT)
+        asked = ", ".join(f"{name} ({n} fields)" for name, n in sorted(siblings.asked.items()))
+    else:
+        predictor = Predictor.load(options.model, "cpu")
+        salt = str(predictor.card.get("split_salt", SALT))
+        pool, others, sizes = load(options.histology, lambda image: predictor, salt)
+        asked = predictor.model_id
     label_of = {f.patient: f.label for f in others}
     names, accuracy = measure(pool, others, options.draws)
 
-    print(f"model {predictor.model_id}; {time.strftime('%Y-%m-%d', time.gmtime())}")
+    print(f"model {asked}; {time.strftime('%Y-%m-%d', time.gmtime())}")
     for title, fields in (("pool", pool), ("small set and test", others)):
         counts = Counter((ORGANS[f.label], f.dataset) for f in fields)
         print(f"{title}: {len({f.patient for f in fields})} patients, {len(fields)} fields; ", end="")
