@@ -344,3 +344,92 @@ def test_tab_goes_from_the_skip_link_to_the_verdict_in_the_order_of_the_page(rea
     assert order[0] == "Skip to the content"
     wanted = ["help-open", "name", "stage", "magnification_x"]
     assert [name for name in order if name in wanted] == wanted
+
+
+@pytest.fixture
+def without_script(browser) -> Iterator[None]:
+    """A browser that runs none of the page's scripts."""
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    yield
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_without_javascript_the_page_is_read_and_its_forms_work(browser, without_script, harvest):
+    from selenium.webdriver.common.by import By
+
+    def find(selector: str):
+        return browser.find_element(By.CSS_SELECTOR, selector)
+
+    def click(selector: str) -> None:
+        find(selector).click()
+
+    def said() -> tuple[str, str]:
+        return find("#title .quiet").text.partition("/")[0], find("#said").text
+
+    browser.get_log("browser")
+    browser.delete_all_cookies()
+    with serving(harvest) as served:
+        browser.get(served.address)
+        assert said() == ("PMC4.1", "")
+        assert "hagnifinder" in find("main").text and "Liver, H&E, x400." in find("figcaption").text
+
+        click("button[value=accept]")
+        assert said() == ("PMC3.1", "Accepted: PMC4.1/f1/a/s1.")
+        find("#magnification_x").send_keys("12.5")
+        click("button[value=correct]")
+        assert said() == ("PMC2.1", "Corrected: PMC3.1/f1/a/s1.")
+        find("#magnification_x").send_keys("many")
+        click("button[value=correct]")
+        assert "give a number" in said()[1]
+        assert find("#magnification_x").get_attribute("value") == "many"
+        click("button[form=undo]")
+        assert said() == ("PMC3.1", "Taken back: your verdict on PMC3.1/f1/a/s1.")
+
+        click("#filters summary")
+        find("#words").send_keys("kidney")
+        click("#filters button")
+        assert said()[0] == "PMC5.1"
+        click("nav a[data-key=g]")
+        assert find("#title").text == "1 snapshot"
+        click(".grid a")
+        assert said()[0] == "PMC5.1"
+        click("nav a[data-key=s]")
+        assert find("#title").text == "Progress"
+        rows = served.catalog.rows("SELECT article_id, verdict FROM review WHERE withdrawn_at IS NULL")
+        assert [tuple(row.values()) for row in rows] == [("PMC4.1", "accept")]
+        assert [entry for entry in browser.get_log("browser") if "status of 422" not in entry["message"]] == []
+
+
+def test_a_screen_reader_finds_roles_names_and_what_was_said(reader: Reader):
+    def tree() -> list[tuple[str, str]]:
+        nodes = reader.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+        kept = [node for node in nodes if not node["ignored"] and "role" in node]
+        for node in kept:
+            states = {state["name"]: state["value"].get("value") for state in node.get("properties", ())}
+            is_control = states.get("focusable") and node["role"]["value"] not in ("RootWebArea", "MenuListPopup")
+            assert not is_control or node["name"]["value"], node
+        return [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in kept]
+
+    found = tree()
+
+    wanted = [
+        ("navigation", "Pages"), ("main", ""), ("heading", "Figure 1, panel A PMC4.1/f1/a/s1"),
+        ("form", "Your verdict"),
+        ("button", "Accept a"), ("button", "Reject r"), ("button", "Correct Enter"), ("textbox", "Magnification c"),
+        ("combobox", "Kind k"), ("textbox", "Letter l"), ("textbox", "Note n"), ("navigation", "Queue"),
+        ("table", "What each witness says of the scale"), ("rowheader", "Scale bar 0.9"),
+        ("progressbar", "0 of 5 reviewed, 0 by you"), ("link", "Skip to the content"),
+    ]  # fmt: skip
+    assert [pair for pair in wanted if pair not in found] == []
+    pictures = [name for role, name in found if role in ("image", "img")]
+    assert len(pictures) == 2 and all(pictures)
+    order = [pair for pair in found if pair in (("navigation", "Pages"), ("main", ""), ("form", "Your verdict"))]
+    assert order == [("navigation", "Pages"), ("main", ""), ("form", "Your verdict")]
+
+    reader.press("a")
+
+    said = reader.driver.find_element("id", "said")
+    assert (said.aria_role, said.get_attribute("aria-live")) == ("status", "polite")
+    assert said.text == "Accepted: PMC4.1/f1/a/s1."
+    assert reader.focused == "title"
+    assert ("progressbar", "1 of 5 reviewed, 1 by you") in tree()
