@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
+from torch import nn
 
 from hagnifinder.density import ScaleDensity
 from hagnifinder.efficientnet import VARIANTS
@@ -49,15 +50,17 @@ def build_network(card: Mapping[str, Any]) -> Hagnifinder | ScaleDensity:
     return ScaleDensity(backbone, hidden, enlargement=bool(card.get("enlargement", False)), gate="gate" in card)
 
 
-def save_weights(path: Path, network: Hagnifinder | ScaleDensity, card: Mapping[str, Any]) -> str:
-    """Write weights as half-precision safetensors with the card inside and as `<stem>.json` beside them.
+def save_weights(path: Path, network: nn.Module, card: Mapping[str, Any], *, halve: bool = True) -> str:
+    """Write weights as safetensors with the card inside and as `<stem>.json` beside them.
+
+    Matrices are in half precision unless `halve` is off.
 
     Returns:
         SHA-256 of the weights file, hexadecimal.
     """
     # Running variances of a batch normalisation may pass the largest half-precision number: they stay as they are.
     tensors = {
-        name: (t.half() if t.is_floating_point() and t.ndim > 1 else t).contiguous()
+        name: (t.half() if halve and t.is_floating_point() and t.ndim > 1 else t).contiguous()
         for name, t in network.state_dict().items()
     }
     text = json.dumps(card, sort_keys=True, ensure_ascii=False)

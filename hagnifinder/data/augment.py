@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from hagnifinder.preprocess import RgbImage
 
 # Absorbance of haematoxylin, eosin and the residual: Ruifrok and Johnston, Anal Quant Cytol Histol 23(4):291-299, 2001.
-_STAINS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]], dtype=np.float32)
-_STAINS /= np.linalg.norm(_STAINS, axis=1, keepdims=True)
-_UNMIX = np.linalg.inv(_STAINS).astype(np.float32)
+STAINS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]], dtype=np.float32)
+STAINS /= np.linalg.norm(STAINS, axis=1, keepdims=True)
+UNMIX = np.linalg.inv(STAINS).astype(np.float32)
 
 
 def augment(crop: RgbImage, rng: np.random.Generator) -> RgbImage:
@@ -65,7 +65,7 @@ def _recolour(pixels: RgbImage, rng: np.random.Generator) -> RgbImage:
     if rng.random() < 0.8:
         gains = np.exp(rng.normal(0.0, 0.25, 3)).astype(np.float32)
         # One matrix does unmix, scale, mix: stains of another strength, the same tissue.
-        density = density @ (_UNMIX * gains) @ _STAINS
+        density = density @ (UNMIX * gains) @ STAINS
     if rng.random() < 0.6:
         density = density * np.exp(rng.normal(0.0, 0.12, 3)).astype(np.float32)
     if rng.random() < 0.5:

@@ -1,22 +1,17 @@
-"""The training loop: two rounds, resumable at any step.
-
-A step depends on the weights before it, the optimiser and its own number only, so a run that was killed and resumed
-ends with the same weights as one that was not.
-"""
+"""Training on crops of any scale: two rounds, resumable at any step."""
 
 from __future__ import annotations
 
 import json
 import logging
 import math
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from hagnifinder.checkpoint import load_training_state, save_training_state, save_weights
+from hagnifinder.checkpoint import save_weights
 from hagnifinder.data.loader import CropSampler, Pyramid
 from hagnifinder.data.slides import SlideImage
 from hagnifinder.data.splits import SALT, Split, split_of
@@ -24,11 +19,10 @@ from hagnifinder.errors import DataError
 from hagnifinder.model import Hagnifinder
 from hagnifinder.preprocess import normalise
 from hagnifinder.training.config import TrainConfig
+from hagnifinder.training.loop import claim, run_steps
 from hagnifinder.training.losses import encode, huber
 
 log = logging.getLogger(__name__)
-
-STATE_NAME = "state.pt"
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -67,39 +61,40 @@ def train(
     training = [image for image in images if split_of(image.group) is Split.TRAIN]
     if not training:
         raise DataError("no picture of this data set is on the training side.")
-    state_path = out / STATE_NAME
-    if state_path.exists() and not resume:
-        raise DataError(f"{out} already holds a run: add --resume to go on with it.")
-    out.mkdir(parents=True, exist_ok=True)
+    claim(out, resume)
     torch.manual_seed(config.seed)
-    network = Hagnifinder(config.backbone).to(memory_format=torch.channels_last)
-    optimiser = _optimiser(network, config)
-    step = 0
-    if state_path.exists():
-        step = _restore(load_training_state(state_path), config, network, optimiser)
     log.info("reading %d pictures", len(training))
     sampler = CropSampler([p for p in map(Pyramid.of, training) if p is not None], seed=config.seed)
-    last = min(config.total_steps, steps if steps is not None else config.total_steps)
-    saved_at = time.monotonic()
-    while step < last:
-        if step == config.round1_steps:
-            network.scaling.freeze(_mean_factor(network, sampler, config))
-            log.info("round 2 with the factor %.6g", float(network.scaling.factor))
-        loss, spread = _step(network, optimiser, sampler, config, step)
-        step += 1
-        with (out / "log.jsonl").open("a") as lines:
-            lines.write(json.dumps({"step": step, "loss": loss, "median_log2_error": spread}) + "\n")
-        if step % 10 == 0 or step == last:
-            log.info("step %d of %d, loss %.4f, median |log2| %.3f", step, config.total_steps, loss, spread)
-        if step == last or time.monotonic() - saved_at > config.save_every_s:
-            save_training_state(state_path, _state(step, config, network, optimiser))
-            saved_at = time.monotonic()
+    task = _Crops(config, sampler)
+    step = run_steps(task, out, steps=steps, save_every_s=config.save_every_s)
     path = out / f"{config.name}.safetensors"
-    if not bool(network.scaling.is_frozen):
+    if not bool(task.network.scaling.is_frozen):
         # Stopped inside round 1: usable, and the card says how far it came. The state on disk stays unfrozen.
-        network.scaling.freeze(_mean_factor(network, sampler, config))
-    save_weights(path, network, training_card(config, step, training))
+        task.network.scaling.freeze(_mean_factor(task.network, sampler, config))
+    save_weights(path, task.network, training_card(config, step, training))
     return path
+
+
+class _Crops:
+    """The recipe on crops of any scale."""
+
+    def __init__(self, config: TrainConfig, sampler: CropSampler) -> None:
+        self.config, self.sampler = config, sampler
+        self.network = Hagnifinder(config.backbone).to(memory_format=torch.channels_last)
+        self.optimiser = _optimiser(self.network, config)
+        self.recipe = json.dumps(config.as_dict(), sort_keys=True)
+        self.total_steps = config.total_steps
+        self.progress: dict[str, Any] = {}
+
+    def step(self, number: int) -> dict[str, float]:
+        if number == self.config.round1_steps:
+            self.network.scaling.freeze(_mean_factor(self.network, self.sampler, self.config))
+            log.info("round 2 with the factor %.6g", float(self.network.scaling.factor))
+        loss, spread = _step(self.network, self.optimiser, self.sampler, self.config, number)
+        return {"loss": loss, "median_log2_error": spread}
+
+    def is_over(self) -> bool:
+        return False
 
 
 def training_card(config: TrainConfig, step: int, training: Sequence[SlideImage]) -> dict[str, Any]:
@@ -158,20 +153,3 @@ def _mean_factor(network: Hagnifinder, sampler: CropSampler, config: TrainConfig
         x = network.pre_activation(normalise(torch.from_numpy(batch.crops)))
         factors.append(float(network.scaling.batch_factor(x)))
     return sum(factors) / len(factors)
-
-
-def _state(step: int, config: TrainConfig, network: Hagnifinder, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
-    return {
-        "step": step,
-        "recipe": json.dumps(config.as_dict(), sort_keys=True),
-        "network": network.state_dict(),
-        "optimiser": optimiser.state_dict(),
-    }
-
-
-def _restore(state: dict[str, Any], config: TrainConfig, network: Hagnifinder, optimiser: torch.optim.Optimizer) -> int:
-    if state["recipe"] != json.dumps(config.as_dict(), sort_keys=True):
-        raise DataError("the run in this folder was started with another recipe: use another folder.")
-    network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"])
