@@ -1,4 +1,4 @@
-"""`hagnifinder evaluate`: a shipped model on a catalog, or a compared system under the protocols. Heavy imports inside."""
+"""`hagnifinder evaluate`: a shipped model on a catalog, or a compared one under the protocols. Heavy imports inside."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ def evaluate(model: str, data: Path, out: Path | None, protocol: str, with_contr
     try:
         if protocol == "P5":
             if not is_breakhis(data):
-                fail(
-                    f"{data} is not BreakHis as distributed, the only set of P5 that has a loader; data not available."
-                )
+                fail(f"{data} is not BreakHis as distributed, the one set of P5 with a loader: data not available.")
             files = _on_breakhis(model, data)
         elif is_built(data):
             files = _on_built(model, data, protocol, with_controls)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def device_of(name: str) -> torch.device:
-    """A device by name; auto takes a GPU when there is one. Leaves with code 2 when there is none that was asked for."""
+    """A device by name; auto takes a GPU when there is one. Leaves with code 2 when what was asked for is not there."""
     import torch
 
     has_gpu = torch.cuda.is_available()

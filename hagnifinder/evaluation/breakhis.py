@@ -70,5 +70,6 @@ def breakhis_markdown(name: str, scores: BreakHisScores) -> str:
     cells = " | ".join(f"{share:.1%}" for share in scores.four.values())
     return (
         f"| | patients | slope (95 %), right is -1 | {heads} |\n" + "|---" * (3 + len(scores.four)) + "|\n"
-        f"| {name} | {len(slopes.per_patient)} | {slopes.median:.3f} ({slopes.low:.3f} to {slopes.high:.3f}) | {cells} |\n"
+        f"| {name} | {len(slopes.per_patient)} "
+        f"| {slopes.median:.3f} ({slopes.low:.3f} to {slopes.high:.3f}) | {cells} |\n"
     )

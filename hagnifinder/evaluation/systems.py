@@ -75,7 +75,7 @@ class Scores:
         mae_um: mean absolute error in µm per pixel.
         r2: of the nominal magnification.
         kappa: quadratically weighted, on 5/8/10/15/20/30/40x.
-        four: for 4, 10, 20, 40x where there are patches: share within 1 of the level, and share nearest to it of the four.
+        four: for 4, 10, 20, 40x where there are patches: shares within 1 of it, and nearest to it of the four.
     """
 
     name: str
@@ -99,8 +99,8 @@ def test_patches(folder: Path, protocol: str, trained: Trained) -> list[Patch]:
     """
     if trained.plan.protocol != TRAINED_UNDER[protocol]:
         raise DataError(
-            f"{trained.plan.system} was trained under {trained.plan.protocol}: what {protocol} tests, it may have seen. "
-            f"Train it with --protocol {TRAINED_UNDER[protocol]}."
+            f"{trained.plan.system} was trained under {trained.plan.protocol}: what {protocol} tests, it may have "
+            f"seen. Train it with --protocol {TRAINED_UNDER[protocol]}."
         )
     return on_side(chosen_patches(folder, trained.plan), protocol, Split.TEST)
 
@@ -214,8 +214,8 @@ def _four(level: NDArray[np.float64], said: NDArray[np.float64]) -> dict[str, tu
 def scores_markdown(rows: Sequence[Scores]) -> str:
     """A table of systems and controls."""
     lines = [
-        "| | patches | slides | ACC_0.5 | ACC_1 (95 %) | ACC_5 | within 5 % | 10 % | 25 % | median abs. log2 | 90th pct. "
-        "| MAE µm/px | R² | kappa |",
+        "| | patches | slides | ACC_0.5 | ACC_1 (95 %) | ACC_5 | within 5 % | 10 % | 25 % | median abs. log2 "
+        "| 90th pct. | MAE µm/px | R² | kappa |",
         "|---" * 14 + "|",
     ]
     for row in rows:
