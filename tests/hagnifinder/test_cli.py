@@ -149,11 +149,10 @@ def test_a_model_file_that_is_no_model_exits_2_with_one_sentence(pictures: Path,
     assert result.stderr.strip().splitlines() == [f"{fake} is not a Hagnifinder model."]
 
 
-def test_what_is_not_there_yet_says_so(tmp_path: Path) -> None:
-    assert run("build", "hagni40", tmp_path, "--out", tmp_path).exit_code == 2
+def test_a_protocol_of_built_sets_needs_one(tmp_path: Path) -> None:
     result = run("evaluate", "default", tmp_path, "--protocol", "P4")
     assert result.exit_code == 2
-    assert "not there yet" in result.stderr
+    assert "needs what hagnifinder build wrote" in result.stderr
 
 
 def test_training_needs_a_catalog_and_a_recipe(tmp_path: Path) -> None:
