@@ -372,8 +372,13 @@ class Catalog:
             found = connection.execute(boxes.where(snapshot.c.panel_id.in_(own_panels)))
             before = {row[0]: tuple(row[1:]) for row in found}
             snapshots = [snapshot_values(row) for row in result.snapshots]
-            changed = sync_rows(connection, snapshot, snapshots, snapshot.c.panel_id.in_(own_panels))
-            _delete_where(connection, table(models.Estimate), "snapshot_id", changed)
+            sync_rows(connection, snapshot, snapshots, snapshot.c.panel_id.in_(own_panels))
+            other_image = [
+                (row.snapshot_id,)
+                for row in result.snapshots
+                if before.get(row.snapshot_id, (row.image_sha256,))[0] != row.image_sha256
+            ]
+            _delete_where(connection, table(models.Estimate), "snapshot_id", other_image)
             self._save_estimates(connection, estimates)
             noted = snapshot_changes(before, {row.snapshot_id: _whereabouts(row) for row in result.snapshots})
             noted["read_again"] = old["annotated_version"] not in (None, annotation_version)
@@ -407,6 +412,26 @@ class Catalog:
         model = table(models.Model)
         with self._writing() as connection:
             sync_rows(connection, model, [row], model.c.model_id == model_id)
+
+    def models_in_order(self) -> list[str]:
+        """Return the ids of the models, first the one whose answers are shown where it has given any."""
+        return [row["model_id"] for row in self.rows("SELECT model_id FROM model ORDER BY rank, version DESC, model_id")]
+
+    def order_models(self, first: Sequence[str]) -> bool:
+        """Put these models before all others, which keep their order; return whether that was another one.
+
+        Ids that the catalog does not know are passed over.
+        """
+        before = self.models_in_order()
+        known = [model_id for model_id in dict.fromkeys(first) if model_id in before]
+        after = known + [model_id for model_id in before if model_id not in known]
+        if after == before:
+            return False
+        model = table(models.Model)
+        with self._writing() as connection:
+            for rank, model_id in enumerate(after):
+                connection.execute(update(model).where(model.c.model_id == model_id).values(rank=rank))
+        return True
 
     def has_snapshots(self) -> bool:
         """Return whether there is any snapshot."""

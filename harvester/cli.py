@@ -134,7 +134,9 @@ def _annotate_options(f: F) -> F:
 
 
 def _shard_option(f: F) -> F:
-    return click.option("--shard", metavar="I/N", help="Only part I of N of the articles, for jobs that share the work.")(f)
+    return click.option(
+        "--shard", metavar="I/N", help="Only part I of N of the articles, for jobs that share the work."
+    )(f)
 
 
 @contextmanager
