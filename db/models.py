@@ -308,6 +308,7 @@ class Review(Base):
     figure_y0_px: Mapped[float | None]
     figure_x1_px: Mapped[float | None]
     figure_y1_px: Mapped[float | None]
+    px_density: Mapped[float | None]
 
 
 class ReviewQueue(Base):

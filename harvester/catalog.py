@@ -398,9 +398,15 @@ class Catalog:
         weights_sha256: str,
         card: Mapping[str, Any],
         *,
-        rank: int = DEFAULT_RANK,
+        rank: int | None = None,
     ) -> None:
-        """Store a model; of those that have seen a snapshot the view shows the one with the lowest rank."""
+        """Store a model; of those that have seen a snapshot the view shows the one with the lowest rank.
+
+        Without a rank a known model keeps the one it has, and a new one comes last.
+        """
+        if rank is None:
+            found = self.rows("SELECT rank FROM model WHERE model_id = :model_id", model_id=model_id)
+            rank = found[0]["rank"] if found else DEFAULT_RANK
         row = {
             "model_id": model_id,
             "name": name,
@@ -415,7 +421,9 @@ class Catalog:
 
     def models_in_order(self) -> list[str]:
         """Return the ids of the models, first the one whose answers are shown where it has given any."""
-        return [row["model_id"] for row in self.rows("SELECT model_id FROM model ORDER BY rank, version DESC, model_id")]
+        return [
+            row["model_id"] for row in self.rows("SELECT model_id FROM model ORDER BY rank, version DESC, model_id")
+        ]
 
     def order_models(self, first: Sequence[str]) -> bool:
         """Put these models before all others, which keep their order; return whether that was another one.

@@ -14,6 +14,9 @@ from harvester.geometry import BoxPt, BoxPx, px_to_pt
 SAME_REGION_IOU = 0.5
 """Least overlap, intersection over union, at which a region of the new annotation is the one that was reviewed."""
 
+SAME_DENSITY = 1.02
+"""Largest ratio between the pixels of then and now at which a magnification given then holds for the pixels of now."""
+
 PLACE_QUERY = """
 SELECT s.snapshot_id, f.article_id, f.figure_id, f.page_number, s.x0_px, s.y0_px, s.x1_px, s.y1_px,
        p.native_width_px, p.native_height_px, p.page_x0_pt, p.page_y0_pt, p.page_x1_pt, p.page_y1_pt,
@@ -33,12 +36,14 @@ def place_values(row: Row) -> dict[str, Any]:
     on_page = row["page_number"] is not None and row["page_x0_pt"] is not None
     names = _PAGE if on_page else _FIGURE
     box = _place_box(row, on_page=on_page)
+    corners = [row[name] for name in _PAGE] if on_page else [row["panel_x0_px"], 0.0, row["panel_x1_px"], 0.0]
     return {
         "article_id": row["article_id"],
         "figure_id": row["figure_id"],
         "page_number": row["page_number"] if on_page else None,
         **dict.fromkeys((*_PAGE, *_FIGURE)),
         **dict(zip(names, box.as_tuple(), strict=True)),
+        "px_density": row["native_width_px"] / (corners[2] - corners[0]),
     }
 
 
@@ -56,7 +61,8 @@ def attach_reviews(connection: Connection, article_id: str) -> dict[str, int]:
     """Give every review of an article the snapshot that now lies where it was given; call after the rows were replaced.
 
     A review whose place no snapshot covers any more (IoU below SAME_REGION_IOU) becomes an orphan: it is kept, counts
-    for nothing, and comes back when a later annotation finds the region again. Reviews that know no place are left.
+    for nothing, and comes back when a later annotation finds the region again. So does one with a magnification, which
+    is of the pixels that were seen, when these are finer or coarser now. Reviews that know no place are left.
 
     Returns:
         How many were reviews_moved to another snapshot, reviews_orphaned, and reviews_back from being orphans.
@@ -76,7 +82,8 @@ def attach_reviews(connection: Connection, article_id: str) -> dict[str, int]:
         where, box = spot
         ranked = [
             (box.iou(other), snapshot_id == row["snapshot_id"], snapshot_id)
-            for snapshot_id, other in places.get(where, ())
+            for snapshot_id, other, density in places.get(where, ())
+            if row["magnification_x"] is None or _is_as_fine(row["px_density"], density)
         ]
         overlap, _, snapshot_id = max(ranked, default=(0.0, False, row["snapshot_id"]))
         is_orphan = overlap < SAME_REGION_IOU
@@ -92,14 +99,19 @@ def attach_reviews(connection: Connection, article_id: str) -> dict[str, int]:
     return counts
 
 
-def _places(connection: Connection, article_id: str) -> dict[tuple[str, Any], list[tuple[str, BoxPt]]]:
-    """Return the boxes of an article's snapshots by page number or, without a page, by figure."""
+def _is_as_fine(then: float | None, now: float) -> bool:
+    return then is None or max(then, now) <= SAME_DENSITY * min(then, now)
+
+
+def _places(connection: Connection, article_id: str) -> dict[tuple[str, Any], list[tuple[str, BoxPt, float]]]:
+    """Return boxes and pixel densities of an article's snapshots by page number or, without a page, by figure."""
     rows = connection.execute(text(f"{PLACE_QUERY} WHERE f.article_id = :article_id"), {"article_id": article_id})
-    places: dict[tuple[str, Any], list[tuple[str, BoxPt]]] = {}
+    places: dict[tuple[str, Any], list[tuple[str, BoxPt, float]]] = {}
     for row in rows.mappings():
-        spot = _spot(place_values(row))
+        values = place_values(row)
+        spot = _spot(values)
         if spot is not None:
-            places.setdefault(spot[0], []).append((row["snapshot_id"], spot[1]))
+            places.setdefault(spot[0], []).append((row["snapshot_id"], spot[1], values["px_density"]))
     return places
 
 

@@ -124,7 +124,7 @@ def _annotate_options(f: F) -> F:
             "models",
             multiple=True,
             metavar="NAME|FILE",
-            help="Magnification models; default: those shipped.",
+            help="Magnification models, shown first from now on; default: those shipped.",
         ),
         click.option("--retry-failed", is_flag=True, help="Try articles again that broke their worker before."),
     ]
@@ -365,7 +365,13 @@ def _annotate(catalog: Catalog, root: Path, options: dict[str, Any]) -> int:
     estimators = Estimators.choose(options["models"], options["device"])
     settings = AnnotateSettings(workers=WorkerSettings(workers=options["workers"] or 0))
     annotate_harvest(
-        catalog, root, settings, estimators, retry_failed=options["retry_failed"], shard=parse_shard(options["shard"])
+        catalog,
+        root,
+        settings,
+        estimators,
+        retry_failed=options["retry_failed"],
+        shard=parse_shard(options["shard"]),
+        models_first=bool(options["models"]),
     )
     return DONE
 

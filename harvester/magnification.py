@@ -20,14 +20,13 @@ Device = Literal["auto", "cpu", "cuda"]
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A magnification model as the catalog names it; users see the answer of the lowest `rank` first."""
+    """A magnification model as the catalog names it."""
 
     model_id: str
     name: str
     version: str
     weights_sha256: str
     card: dict[str, Any]
-    rank: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +130,7 @@ class Estimators:
             predictors = [Predictor.load(name, self.device) for name in self.names]
         except ModelError as error:
             raise UsageError(str(error)) from error
-        about = [
-            ModelInfo(p.model_id, p.name, p.version, p.weights_sha256, dict(p.card), rank)
-            for rank, p in enumerate(predictors)
-        ]
+        about = [ModelInfo(p.model_id, p.name, p.version, p.weights_sha256, dict(p.card)) for p in predictors]
 
         def answer(items: Sequence[SnapshotItem]) -> list[list[EstimateRow]]:
             pictures = [read_rgb(item.path) for item in items]

@@ -30,6 +30,8 @@ from harvester.shards import Shard
 
 Model: TypeAlias = BatchWorker[SnapshotItem, list[EstimateRow]]
 
+UNJUDGED = "unjudged"
+"""The checkpoint that stands while estimates are there that no pixel size takes into account yet."""
 MAX_OPEN = 16
 """Articles being read or waiting for their estimates at a time."""
 
@@ -63,12 +65,15 @@ def annotate(
     *,
     retry_failed: bool = False,
     shard: Shard | None = None,
+    models_first: bool = False,
 ) -> AnnotateOutcome:
     """Annotate every article of a harvest that is not yet, and every snapshot a model has not seen.
 
     Args:
         retry_failed: Also articles that were given up for good.
         shard: Only this part of the articles.
+        models_first: Show the answers of these models before those of all others; otherwise only of those that the
+            catalog meets for the first time. The others keep their order, and all keep their estimates.
 
     Raises:
         CatalogError: when a newer version of this program has annotated the harvest.
@@ -81,13 +86,21 @@ def annotate(
     if shard is not None:
         article_ids = [article_id for article_id in article_ids if shard.holds(article_id)]
     todo = _snapshots_to_estimate(catalog, estimators.model_ids, shard)
+    known = catalog.models_in_order()
+    first = [model_id for model_id in estimators.model_ids if models_first or model_id not in known]
     if not article_ids and not todo:
+        if catalog.order_models(first) or catalog.get_checkpoint(UNJUDGED):
+            _judge_all(catalog, root)
         return outcome
     with BatchWorker[SnapshotItem, list[EstimateRow]](estimators) as model:
         infos: list[ModelInfo] = model.about
         for info in infos:
-            catalog.save_model(info.model_id, info.name, info.version, info.weights_sha256, info.card, rank=info.rank)
-        _estimate_known_snapshots(catalog, root, model, todo)
+            catalog.save_model(info.model_id, info.name, info.version, info.weights_sha256, info.card)
+        is_other_order = catalog.order_models(first)
+        if todo or is_other_order or catalog.get_checkpoint(UNJUDGED):
+            catalog.set_checkpoint(UNJUDGED, {"estimates": len(todo)})
+            _estimate_known_snapshots(catalog, root, model, todo)
+            _judge_all(catalog, root)
         if article_ids:
             _Loop(catalog, root, settings, model, outcome).run(article_ids)
     return outcome
@@ -121,8 +134,11 @@ def _estimate_known_snapshots(catalog: Catalog, root: Path, model: Model, todo: 
                     rows.extend(answered.answer or ())
                     progress.advance()
             catalog.save_estimates(rows)
-    if todo:
-        catalog.reconcile(judge_of(root))
+
+
+def _judge_all(catalog: Catalog, root: Path) -> None:
+    catalog.reconcile(judge_of(root))
+    catalog.set_checkpoint(UNJUDGED, None)
 
 
 class _Loop:

@@ -8,8 +8,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from harvester.magnification import ModelInfo, SnapshotItem
 from harvester.pipeline.read import ArticleJob, read_article
-from harvester.records import ArticleResult
+from harvester.records import ArticleResult, EstimateRow
+from tests.harvester.small_harvest import make_estimate
 
 
 def chore(task: str) -> str:
@@ -68,3 +70,16 @@ class NoEstimates:
 
     def __call__(self):
         return (lambda items: [[] for _ in items]), []
+
+
+class Says:
+    """Stands in for a model: the same pixel size of every snapshot."""
+
+    def __init__(self, model_id: str, mpp_um: float) -> None:
+        self.model_ids, self.mpp_um = (model_id,), mpp_um
+
+    def __call__(self):
+        return self.answer, [ModelInfo(self.model_ids[0], self.model_ids[0].partition("@")[0], "1", "cd" * 32, {})]
+
+    def answer(self, items: Sequence[SnapshotItem]) -> list[list[EstimateRow]]:
+        return [[make_estimate(item.snapshot_id, self.mpp_um, model_id=self.model_ids[0])] for item in items]
