@@ -146,14 +146,19 @@ class Catalog:
             return read_changes(connection, since)
 
     def newest_search(self) -> dict[str, Any] | None:
-        """Return what the newest `run` or `crawl` with a query or a manifest was asked for, or None."""
-        query = "SELECT settings FROM run WHERE command IN ('run', 'crawl') ORDER BY run_id DESC"
+        """Return what the newest `run` or `crawl` with a query or a manifest was asked for, or None.
+
+        A shard is forgotten when shards were joined since.
+        """
+        query = "SELECT command, settings FROM run WHERE command IN ('run', 'crawl', 'merge') ORDER BY run_id DESC"
+        is_joined = False
         for row in self.rows(query):
+            is_joined = is_joined or row["command"] == "merge"
             settings: dict[str, Any] = (
                 json.loads(row["settings"]) if isinstance(row["settings"], str) else row["settings"]
             )
             if settings.get("query") or settings.get("manifest"):
-                return settings
+                return {name: value for name, value in settings.items() if not (is_joined and name == "shard")}
         return None
 
     def get_checkpoint(self, key: str) -> dict[str, Any] | None:

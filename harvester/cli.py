@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,9 +13,11 @@ import click
 from harvester import __version__
 from harvester.evaluate.command import evaluate
 from harvester.export.command import export
+from harvester.opening import DONE, LEFT, NOT_STARTED, open_to_write, require_harvest
 from harvester.pipeline.witness_command import witnesses
 from harvester.report.command import report
 from harvester.review.command import review
+from harvester.upkeep import gc, merge
 
 if TYPE_CHECKING:
     from harvester.catalog import Catalog
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from harvester.pipeline.request import CrawlRequest
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-DONE, LEFT, NOT_STARTED = 0, 1, 2
-"""Exit codes: all done; something is left that a later run may finish; could not start."""
 
 
 class _OneSentence(click.Group):
@@ -135,31 +132,8 @@ def _annotate_options(f: F) -> F:
 
 def _shard_option(f: F) -> F:
     return click.option(
-        "--shard", metavar="I/N", help="Only part I of N of the articles, for jobs that share the work."
+        "--shard", metavar="I/N", help="Only part I of N of the articles; `harvester merge` joins the parts."
     )(f)
-
-
-@contextmanager
-def _harvest(out_dir: Path, command: str, settings: dict[str, Any]) -> Iterator[tuple[Store, Catalog]]:
-    """Open a harvest for writing: checked, locked, with the run noted whatever its end."""
-    from harvester.catalog import Catalog
-    from harvester.fetch.store import Store
-    from harvester.settings_file import write_settings
-
-    store = Store(out_dir)
-    store.check_writable()
-    with store.lock(), Catalog.open(out_dir, create=True) as catalog:
-        write_settings(out_dir, command, settings)
-        run_id = catalog.start_run(command, settings)
-        code = LEFT
-        try:
-            yield store, catalog
-            code = DONE
-        except click.exceptions.Exit as error:
-            code = error.exit_code
-            raise
-        finally:
-            catalog.finish_run(run_id, code)
 
 
 @main.command()
@@ -182,7 +156,7 @@ def _run(query: str | None, out_dir: Path, options: dict[str, Any]) -> int:
     request = _request(query, options)
     if options["dry_run"]:
         return _dry_run(request)
-    with _harvest(out_dir, "run", _plain(query, options)) as (store, catalog):
+    with open_to_write(out_dir, "run", _plain(query, options)) as (store, catalog):
         code = _crawl(request, store, catalog)
         code = max(code, _annotate(catalog, out_dir, options))
         _print_status(catalog)
@@ -218,7 +192,7 @@ def crawl(context: click.Context, /, query: str | None, out_dir: Path, **options
     request = _request(query, options)
     if options["dry_run"]:
         sys.exit(_dry_run(request))
-    with _harvest(out_dir, "crawl", _plain(query, options)) as (store, catalog):
+    with open_to_write(out_dir, "crawl", _plain(query, options)) as (store, catalog):
         code = _crawl(request, store, catalog, retry_failed=options["retry_failed"])
         if code:
             raise click.exceptions.Exit(code)
@@ -232,7 +206,7 @@ def _as_before(context: click.Context, out_dir: Path, options: dict[str, Any]) -
     from harvester.errors import UsageError
     from harvester.fetch.store import Store
 
-    _require(out_dir)
+    require_harvest(out_dir)
     with Store(out_dir).lock(), Catalog.open(out_dir, upgrade=True) as catalog:
         before = catalog.newest_search()
     if before is None:
@@ -281,7 +255,7 @@ def add(
     settings |= {"labels": str(labels_path)} if labels_path else {}
     with TemporaryDirectory(prefix="harvester-add-") as unpacked:
         articles, n_ignored = find_articles(paths, Path(unpacked))
-        with _harvest(out_dir, "add", settings) as (store, catalog):
+        with open_to_write(out_dir, "add", settings) as (store, catalog):
             outcome = add_files(articles, catalog, store, licence_code=code, pattern=pattern, labels=labels)
     for skip in bad:
         say(skip.detail)
@@ -301,8 +275,8 @@ def annotate(harvest: Path, **options: Any) -> None:
     harvester annotate runs/adenoma --workers 4
     """
     _check_engine(options)
-    _require(harvest)
-    with _harvest(harvest, "annotate", _plain(None, options)) as (_, catalog):
+    require_harvest(harvest)
+    with open_to_write(harvest, "annotate", _plain(None, options)) as (_, catalog):
         code = _annotate(catalog, harvest, options)
         _print_status(catalog)
         if code:
@@ -323,7 +297,7 @@ def status(harvest: Path, as_json: bool, since: str | None) -> None:
     from harvester.catalog import Catalog
     from harvester.status import status_json, status_text
 
-    _require(harvest)
+    require_harvest(harvest)
     with Catalog.open(harvest) as catalog:
         funnel = catalog.funnel()
         changes = catalog.changes_since(since) if since else None
@@ -334,14 +308,6 @@ def _print_status(catalog: Catalog) -> None:
     from harvester.status import status_text
 
     click.echo(status_text(catalog.funnel()))
-
-
-def _require(harvest: Path) -> None:
-    from harvester.errors import UsageError
-
-    # a catalog elsewhere is looked for where it is, when it is opened
-    if not harvest.is_dir() or not (os.environ.get("HARVESTER_CATALOG_URL") or (harvest / "catalog.db").is_file()):
-        raise UsageError(f"There is no harvest at {str(harvest)!r}; start one with `harvester run` or `harvester add`.")
 
 
 def _plain(query: str | None, options: dict[str, Any]) -> dict[str, Any]:
@@ -449,7 +415,7 @@ def verify(harvest: Path, repair: bool) -> None:
     from harvester.progress import Progress
     from harvester.verify import verify as verify_harvest
 
-    _require(harvest)
+    require_harvest(harvest)
     with (
         Store(harvest).lock() if repair else nullcontext(),
         Catalog.open(harvest, upgrade=repair) as catalog,
@@ -508,6 +474,8 @@ main.add_command(report)
 main.add_command(review)
 main.add_command(evaluate)
 main.add_command(witnesses)
+main.add_command(merge)
+main.add_command(gc)
 
 if __name__ == "__main__":
     main()

@@ -150,7 +150,11 @@ def test_what_an_upgrade_did_to_reviews_is_said(catalog):
     read(catalog, replace(result, snapshots=result.snapshots[1:]))
 
     assert [(row["snapshot_id"], row["is_orphan"]) for row in reviews(catalog)] == [(A, 1), (B, 0)]
-    assert catalog.changes_since(just_before(run_id)).counts == {"read_again": 1, "snapshots_gone": 1, "reviews_orphaned": 1}
+    assert catalog.changes_since(just_before(run_id)).counts == {
+        "read_again": 1,
+        "snapshots_gone": 1,
+        "reviews_orphaned": 1,
+    }
 
     second = catalog.start_run("annotate", {})
     read(catalog, result, "later")
