@@ -157,14 +157,12 @@ def write_reviews(connection: Connection, reviews: Iterable[Mapping[str, Any]]) 
 
 
 def join_models(connections: Sequence[Connection]) -> list[dict[str, Any]]:
-    """Return every model once, with the best rank it has anywhere."""
+    """Return every model once, with the worst rank it has anywhere: a harvest that put another one before it wins."""
     copies: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for connection in connections:
         for row in connection.execute(select(MODEL)).mappings():
             copies[row["model_id"]].append(dict(row))
-    return [
-        min(rows, key=lambda row: (row["rank"], as_text(row))) for _, rows in sorted(copies.items(), key=lambda x: x[0])
-    ]
+    return [min(rows, key=lambda row: (-row["rank"], as_text(row))) for _, rows in sorted(copies.items())]
 
 
 def write_models(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
