@@ -378,7 +378,7 @@ class Change(Base):
 
 
 class Checkpoint(Base):
-    """Where a long search stands, so that the next run goes on from there."""
+    """What the next run has to know to go on, such as where a long search stands."""
 
     __tablename__ = "checkpoint"
 
