@@ -169,7 +169,7 @@ def _run(query: str | None, out_dir: Path, options: dict[str, Any]) -> int:
 @click.argument("query", required=False)
 @_out_option
 @_search_options
-@click.option("--refresh", is_flag=True, help="Ask again, as the newest search did: new, changed, retracted, removed.")
+@click.option("--refresh", is_flag=True, help="Ask the newest search again, and mark what was retracted or removed.")
 @click.option("--retry-failed", is_flag=True, help="Only what an earlier run could not get, also for good.")
 @_shard_option
 @click.pass_context

@@ -20,9 +20,10 @@ from harvester.opening import open_to_write, require_harvest
     help="The joined harvest's folder. One that is there is joined with the others.",
 )
 def merge(harvests: tuple[Path, ...], out_dir: Path) -> None:
-    """Join harvests made apart, for instance by jobs with --shard, into one. Those in DIR... are only read.
+    """Join harvests made apart, for instance by jobs with --shard, into one.
 
-    An article in several is taken from the one that read it last and has all its files; every review is kept.
+    Those in DIR... are only read. An article that several hold is taken from the one that has all its files and the
+    newest reading; every review is kept. The order makes no difference, nor does joining twice.
 
     \b
     harvester merge parts/1 parts/2 parts/3 parts/4 --out runs/renal
