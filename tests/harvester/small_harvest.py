@@ -70,10 +70,15 @@ def write_pdf(root: Path, article_id: str, content: bytes = b"%PDF-1.7 not reall
 
 def write_png(root: Path, seed: int, side_px: int = 24) -> tuple[str, str]:
     """Write a picture by its hash; return (path, sha256)."""
+    return store_png(root, draw_png(seed, side_px))
+
+
+def draw_png(seed: int, side_px: int = 24) -> bytes:
+    """A picture of noise, as PNG."""
     pixels = np.random.default_rng(seed).integers(0, 255, (side_px, side_px, 3), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
-    return store_png(root, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def store_png(root: Path, png: bytes) -> tuple[str, str]:

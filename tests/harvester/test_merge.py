@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 
 from harvester.catalog import Catalog
 from harvester.cli import main
-from harvester.demo.articles import draw_articles
-from harvester.demo.plan import PLAN
 from harvester.demo.server import StandIn
 from harvester.fetch.store import Store
 from harvester.merge import merge, open_sources
 from harvester.pipeline.annotate import annotate
 from harvester.pipeline.crawl import CrawlRequest
+from harvester.pipeline.read import ANNOTATION_VERSION
 from harvester.records import Skip
 from harvester.review.verdicts import Verdict, save_verdict, withdraw_newest
-from harvester.settings import AnnotateSettings, WorkerSettings
+from harvester.settings import AnnotateSettings
 from harvester.shards import Shard
 from tests.harvester.engines.chores import Says
+from tests.harvester.engines.inline import run_inline
 from tests.harvester.harvests import files_of, rows_of
 from tests.harvester.small_harvest import (
     add_article,
@@ -34,6 +34,7 @@ from tests.harvester.small_harvest import (
     save_model,
     write_pdf,
 )  # fmt: skip
+from tests.harvester.test_crawl import article as served_article
 from tests.harvester.test_crawl import run as crawl_once
 
 # what may be true of an article in one of the harvests
@@ -188,25 +189,37 @@ def test_what_cannot_be_joined_is_said_in_one_sentence_and_changes_nothing(pair,
     assert "unset HARVESTER_CATALOG_URL" in invoke(a, "--out", out).output
 
 
-@pytest.mark.slow
-def test_four_shards_joined_are_one_run_row_by_row(tmp_path):
-    served = [article.served for article in draw_articles(plan=PLAN[:5])]
-    fast = AnnotateSettings(workers=WorkerSettings(workers=2))
-    roots = {shard: tmp_path / str(shard) for shard in (None, 1, 2, 3, 4)}
+def test_four_shards_joined_are_one_run_row_by_row(tmp_path, monkeypatch):
+    run_inline(monkeypatch)
+    served = [served_article(2000 + n) for n in range(11)]
+    served += [served_article(2020, pdf=None), served_article(2021, missing_media=frozenset({"2021-g002.jpg"}))]
+    roots = {number: tmp_path / str(number) for number in (None, 1, 2, 3, 4)}
     with StandIn(served) as server:
         for number, root in roots.items():
             shard = Shard(number, 4) if number else None
-            crawl_once(server, root, CrawlRequest("histology", limit=None, shard=shard))
+            crawl_once(server, root, CrawlRequest("adenoma[Title]", limit=None, shard=shard))
     for number, root in roots.items():
         with Catalog.open(root) as catalog:
-            # a part that came by way of a shared folder is annotated in shards, too
+            # one of the parts is annotated in parts, too
             for shard in [Shard(1, 2), Shard(2, 2)] if number == 1 else [None]:
-                annotate(catalog, root, fast, Says("says@1", 0.5), shard=shard)
+                annotate(catalog, root, AnnotateSettings(), Says("says@1", 0.5), shard=shard)
 
     rows = join(tmp_path / "joined", *(roots[n] for n in (3, 1, 4, 2)))
 
     assert rows == rows_of(roots[None])
-    assert rows["snapshot"] and len(rows["article"]) >= 4
+    assert len(rows["article"]) == 12 and {row[1] for row in rows["skip"]} == {"fetch", "stain"}
+    assert all(rows[name] for name in ("snapshot", "estimate", "evidence", "reconciled"))
+    assert sum(bool(rows_of(roots[n])["article"]) for n in (1, 2, 3, 4)) >= 3
     assert files_of(tmp_path / "joined") == files_of(roots[None])
     with Catalog.open(tmp_path / "joined") as catalog, Catalog.open(roots[None]) as whole:
         assert catalog.funnel() == whole.funnel()
+        assert catalog.known_articles() == whole.known_articles()
+        assert not catalog.articles_to_annotate(ANNOTATION_VERSION)
+
+
+def test_a_joined_harvest_is_refreshed_whole(tmp_path):
+    with Catalog.open(tmp_path, create=True) as catalog:
+        catalog.start_run("crawl", {"query": "adenoma", "shard": "2/4"})
+        assert catalog.newest_search() == {"query": "adenoma", "shard": "2/4"}
+        catalog.start_run("merge", {"harvests": ["a", "b"]})
+        assert catalog.newest_search() == {"query": "adenoma"}

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from datetime import date
 from pathlib import Path
 
-import pytest
-
 from harvester.catalog import Catalog, Funnel
 from harvester.catalog_changes import Changes
-from harvester.demo.articles import draw_articles
-from harvester.demo.plan import PLAN
 from harvester.demo.server import StandIn
 from harvester.export.dataset import export_dataset
 from harvester.export.request import ExportRequest
@@ -20,13 +17,13 @@ from harvester.fetch.store import Store
 from harvester.pipeline.annotate import annotate
 from harvester.pipeline.crawl import CrawlRequest, crawl
 from harvester.review.verdicts import Verdict, save_verdict
-from harvester.settings import AnnotateSettings, WorkerSettings
+from harvester.settings import AnnotateSettings
 from harvester.status import status_json
 from tests.harvester.engines.chores import Says
-from tests.harvester.test_crawl import settings_of
+from tests.harvester.engines.inline import run_inline
+from tests.harvester.test_crawl import article, settings_of
 
-FAST = AnnotateSettings(workers=WorkerSettings(workers=2))
-ONE, TWO, THREE, FOUR, FIVE = (f"PMC9900000{n}" for n in range(1, 6))
+ONE, TWO, THREE, FOUR, FIVE = (f"PMC{1000 + n}" for n in range(1, 6))
 
 
 class Harvest:
@@ -38,8 +35,8 @@ class Harvest:
         self.since = "2020"
 
     def crawl(self, server: StandIn, *, refresh: bool = False) -> tuple[Funnel, Changes]:
-        run_id = self.catalog.start_run("crawl", {"query": "demonstration"})
-        request = CrawlRequest("demonstration[Title]", limit=None, refresh=refresh)
+        run_id = self.catalog.start_run("crawl", {"query": "adenoma"})
+        request = CrawlRequest("adenoma[Title]", limit=None, refresh=refresh)
         outcome = crawl(request, Store(self.root), self.catalog, Client(settings_of(server)), today=date(2026, 12, 1))
         self.catalog.finish_run(run_id, 0)
         assert outcome.complete
@@ -47,7 +44,7 @@ class Harvest:
 
     def annotate(self, model: Says) -> tuple[Funnel, Changes]:
         run_id = self.catalog.start_run("annotate", {})
-        annotate(self.catalog, self.root, FAST, model, models_first=True)
+        annotate(self.catalog, self.root, AnnotateSettings(), model, models_first=True)
         self.catalog.finish_run(run_id, 0)
         return self.step(run_id)
 
@@ -74,9 +71,9 @@ class Harvest:
         return now, said
 
 
-@pytest.mark.slow
-def test_a_month_of_a_harvest_adds_up_at_every_step(tmp_path):
-    served = [a.served for a in draw_articles(plan=(PLAN[0], PLAN[2], PLAN[4], PLAN[5], PLAN[4]))]
+def test_a_month_of_a_harvest_adds_up_at_every_step(tmp_path, monkeypatch):
+    run_inline(monkeypatch)
+    served = [article(1000 + n) for n in range(1, 6)]
     root = tmp_path / "harvest"
     with StandIn(served[:4]) as server, Catalog.open(root, create=True) as catalog:
         harvest = Harvest(root, catalog)
@@ -96,7 +93,7 @@ def test_a_month_of_a_harvest_adds_up_at_every_step(tmp_path):
         reviews = catalog.rows("SELECT * FROM review ORDER BY review_id")
         assert harvest.catalog.funnel().reviewed == 2
         harvest.before = catalog.funnel()
-        harvest.since = reviews[-1]["created_at"].partition("+")[0]
+        harvest.since = reviews[-1]["created_at"]
 
         server.retract(TWO)
         server.remove(THREE)
@@ -133,6 +130,4 @@ def test_a_month_of_a_harvest_adds_up_at_every_step(tmp_path):
 
 
 def csv_rows(path: Path) -> list[dict[str, str]]:
-    import csv
-
     return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))

@@ -19,6 +19,7 @@ from harvester.records import ArticleResult
 from harvester.review.verdicts import Verdict, save_verdict
 from harvester.settings import AnnotateSettings
 from tests.harvester.engines.chores import Says
+from tests.harvester.engines.inline import run_inline
 from tests.harvester.small_harvest import (
     MODEL,
     dump,
@@ -35,8 +36,9 @@ A, B = "PMC1.1/f1/a/s1", "PMC1.1/f1/b/s1"
 
 
 @pytest.fixture
-def catalog(tmp_path: Path):
+def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """One article of two snapshots, read by an older way, with a review of each."""
+    run_inline(monkeypatch)
     with open_blank(tmp_path) as catalog:
         article = make_article(1)
         catalog.save_article(article, [write_pdf(tmp_path, article.article_id)])
@@ -116,10 +118,9 @@ def test_the_model_named_last_is_shown_first_and_nothing_else_changes_that(catal
 
 
 def test_estimates_that_were_not_judged_yet_are_judged_by_the_next_run(catalog, monkeypatch):
-    monkeypatch.setattr(Catalog, "reconcile", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Catalog, "reconcile", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         use(catalog, Says("new@1", 0.25))
-    monkeypatch.undo()
     assert [row["mpp_um"] for row in catalog.rows("SELECT mpp_um FROM reconciled")] == [0.5, 0.5]
 
     use(catalog, Says("new@1", 0.25))
