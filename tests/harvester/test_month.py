@@ -113,12 +113,12 @@ def test_a_month_of_a_harvest_adds_up_at_every_step(tmp_path, monkeypatch):
         assert (funnel.articles_annotated, funnel.articles_waiting) == (6, 0)
         assert said.counts["snapshots_new"] == funnel.snapshots - first_month > 0
 
-        funnel, said = harvest.annotate(Says("second@1", 0.25))
+        funnel, said = harvest.annotate(Says("second@1", 0.45))
         assert said.subjects["estimates_new"] == ("second@1",)
         assert said.counts["estimates_new"] == funnel.snapshots
         assert catalog.rows("SELECT * FROM review ORDER BY review_id") == reviews
 
-        funnel, said = harvest.annotate(Says("second@1", 0.25))
+        funnel, said = harvest.annotate(Says("second@1", 0.45))
         assert said.counts == {}
 
         summary = export_dataset(catalog, tmp_path / "set", ExportRequest(format="csv", keep_duplicates=True))
