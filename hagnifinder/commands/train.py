@@ -65,7 +65,7 @@ def train(
 ) -> None:
     """Train a network on a folder with a catalog.csv, or a compared system on what `hagnifinder build` wrote.
 
-    \\b
+    \b
     hagnifinder train small ../shared/histology --out runs/small
     hagnifinder train hagnifinder-r50 data/hagni40 --out runs/r50 --protocol P2
     """
