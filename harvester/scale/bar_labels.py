@@ -13,12 +13,14 @@ _MICRO = r"(?:µm|um|pm|µ|microns?|micromet(?:er|re)s?)"
 # What a text reader makes of a small µ over tissue.
 _MICRO_READ = r"(?:[µupjyvghlxwifн]{1,2}[mnr]{1,3}|[µu]|[µupj]\s?[mnr]{1,2}|m|rm|им|иm|цm)"
 _NUMBER = r"(?P<number>\d[\d., ]*)"
-_DIGITS_READ = str.maketrans({"O": "0", "o": "0", "Q": "0", "D": "0", "l": "1", "I": "1", "|": "1", "i": "1", "S": "5"})
+_DIGITS_READ = str.maketrans(
+    {"O": "0", "o": "0", "Q": "0", "D": "0", "l": "1", "L": "1", "I": "1", "|": "1", "i": "1", "S": "5"}
+)
 _BEFORE = r"(?:^|(?<=[\s=:(\[|,;–-]))"
 _AFTER = r"(?=$|[\s.,;:)\]|_—–-])(?!\s*[/×x^²³]|\s?hg\b)"
 
 _PRINTED = re.compile(rf"{_BEFORE}{_NUMBER}\s?(?P<unit>{_MICRO}|nm|mm|cm){_AFTER}")
-_READ = re.compile(rf"^[^\d]{{0,3}}{_NUMBER}\s?(?P<unit>nm|mm|cm|{_MICRO}|{_MICRO_READ})[^\w]{{0,3}}$")
+_READ = re.compile(rf"^[^\d]{{0,3}}{_NUMBER}\s?(?P<unit>nm|mm|cm|{_MICRO}|{_MICRO_READ})(?:[^\w]{{0,3}}|\s?\w)$")
 
 ROUND_VALUES = frozenset(
     {
@@ -89,7 +91,7 @@ def parse_read_label(text: str) -> BarLabel | None:
     if len(plain) > 16:
         printed = parse_label(text)
         return printed
-    head = re.match(r"^[^\w]{0,2}([\dOoQDlI|iS.,]+(?: [\dO]{3})?)(.*)$", plain)
+    head = re.match(r"^[^\w]{0,2}([\dOoQDlLI|iS.,]+(?: [\dO]{3})?)(.*)$", plain)
     if not head or not any(c.isdigit() for c in head[1]):
         printed = parse_label(text)
         return printed
@@ -98,6 +100,9 @@ def parse_read_label(text: str) -> BarLabel | None:
     if not found:
         return None
     stray = found["number"].strip()
+    if re.fullmatch(r"0[1-9]\d?", stray):
+        # nobody prints 01: the point between is too small for the reader
+        return _label(text, f"0.{stray[1:]}", found["unit"], 0.85)
     if re.fullmatch(r"\d+1", stray) and _value(stray) not in ROUND_VALUES and _value(stray[:-1]) in ROUND_VALUES:
         # the first stroke of the µ, or of what lies under it
         return _label(text, stray[:-1], "µm" if found["unit"] == "m" else found["unit"], 0.6)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harvester.geometry import RgbImage
+from harvester.scale.bar_chained import chained_strips
 from harvester.scale.bar_shapes import MIN_ASPECT, Candidate, Spot
 
 MAX_SIDE_PX = 1800
@@ -25,6 +26,7 @@ MIN_STEP = 16
 """Grey levels by which a channel must change across the edge of a bar, over two rows."""
 MAX_THICK_SHARE = 0.05
 MAX_LENGTH_SHARE = 0.7
+CHAINED_SHAPE = 1.0
 MAX_RUNS = 900
 MAX_FOUND = 20
 GAP_PX = 2
@@ -63,12 +65,16 @@ def pixel_candidates(pixels: RgbImage) -> list[Candidate]:
             if measured is None:
                 continue
             spot, shape, rgb = measured
-            if shape >= 0.25 and (whole := _chained(native, spot, rgb)) is not None:
-                spot, shape = whole, 0.8 + 0.02 * min(10.0, whole.width / spot.width)
-            if is_vertical:
-                spot = Spot(spot.y0, spot.x0, spot.y1, spot.x1)
-            found.append(Candidate(spot, is_vertical, "pixels", shape, rgb))
+            found.append(Candidate(_upright(spot, is_vertical), is_vertical, "pixels", shape, rgb))
+        found += [
+            Candidate(_upright(spot, is_vertical), is_vertical, "pixels", CHAINED_SHAPE, (0, 0, 0))
+            for spot in chained_strips(native)
+        ]
     return _best(found)
+
+
+def _upright(spot: Spot, is_vertical: bool) -> Spot:
+    return Spot(spot.y0, spot.x0, spot.y1, spot.x1) if is_vertical else spot
 
 
 def _strips(image: RgbImage) -> list[tuple[float, float, float, float]]:
@@ -201,6 +207,9 @@ def _measure(
         return None
     above = image[above0:above1, left:right].astype(np.float32).mean(0)
     below = image[below0:below1, left:right].astype(np.float32).mean(0)
+    ground = 0.5 * float(np.median(np.linalg.norm(above - colour, axis=1) + np.linalg.norm(below - colour, axis=1)))
+    if float(np.median(np.abs(inner - colour).sum(1))) > 12.0 + 0.4 * ground:
+        return None  # far from even: no need to look for its ends
     ends = _ends(line, colour, 0.5 * (above + below), a - left, b - left)
     if ends is None:
         return None
@@ -287,55 +296,6 @@ def _walk_out(off: Floats, half: float, middle: int) -> tuple[float, float] | No
         return None
     # centres of pixels to edges between pixels
     return first + 0.5, final + 0.5
-
-
-def _chained(image: RgbImage, spot: Spot, rgb: tuple[int, int, int]) -> Spot | None:
-    """Return the whole of a bar of alternating black and white pieces, of which `spot` is one; None when it is none."""
-    height, width = image.shape[:2]
-    top, bottom = spot.y0, spot.y1
-    row0, row1 = max(0, int(top + 0.3 * (bottom - top))), min(height, int(np.ceil(bottom - 0.3 * (bottom - top))))
-    piece = spot.width
-    if row1 <= row0 or piece < 5:
-        return None
-    line = image[row0:row1].astype(np.float32).mean(0)
-    inks = np.array([[0, 0, 0], [255, 255, 255]], np.float32)
-    near = np.linalg.norm(line[:, None] - inks, axis=2)  # (columns, 2)
-    # glass is nearly white
-    ink = np.where(near.min(1) < np.where(near.argmin(1) == 0, 75.0, 32.0), near.argmin(1), -1)
-    own = int(np.argmin(np.linalg.norm(np.asarray(rgb, np.float32) - inks, axis=1)))
-    if np.linalg.norm(np.asarray(rgb, np.float32) - inks[own]) > 75.0:
-        return None
-    above, below = max(0, int(top) - 3), min(height - 1, int(np.ceil(bottom)) + 2)
-    outside = np.stack([image[above], image[below]]).astype(np.float32)  # (2, columns, 3)
-    begin, end, n = spot.x0, spot.x1, 1
-    for step in (-1, 1):
-        want = 1 - own
-        while True:
-            edge = begin if step < 0 else end
-            lo, hi = (edge - piece, edge) if step < 0 else (edge, edge + piece)
-            a, b = round(lo), round(hi)
-            if a < 0 or b > width:
-                break
-            core = ink[a + 2 : b - 2]
-            off = np.linalg.norm(outside[:, a:b] - inks[want], axis=2).min(0)
-            if core.size < 3 or (core == want).mean() < 0.85 or np.median(off) < (60.0 if want == 0 else 25.0):
-                break
-            begin, end = (lo, end) if step < 0 else (begin, hi)
-            n, want = n + 1, 1 - want
-    if n < 3:
-        return None
-    return Spot(_end_of(ink, begin, -1, piece), top, _end_of(ink, end, 1, piece), bottom)
-
-
-def _end_of(ink: NDArray[np.int64], x: float, step: int, piece: float) -> float:
-    """Move an end onto the step of ink that is within a tenth of a piece; pieces of whole pixels differ by one."""
-    reach = max(2, int(0.1 * piece))
-    for distance in range(reach + 1):
-        for at in (round(x) + distance, round(x) - distance):
-            inside, outside = (at, at - 1) if step < 0 else (at - 1, at)
-            if 0 <= inside < len(ink) and 0 <= outside < len(ink) and ink[inside] >= 0 and ink[outside] != ink[inside]:
-                return float(at)
-    return x
 
 
 def _best(found: list[Candidate]) -> list[Candidate]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from harvester.geometry import BoxPx, RgbImage
 from harvester.scale.bar_labels import BarLabel, parse_read_label
+from harvester.scale.bar_letters import ink_map, letter_rows
 from harvester.scale.bar_shapes import Candidate, Spot, label_distance
 from harvester.scale.lettering import ReadText, TextReader
 
@@ -21,7 +22,7 @@ MARGIN_SHARE = 0.11
 MAX_CROPS = 6
 MIN_SHAPE = 0.2
 SURE_SHAPE = 0.5
-"""From this on a candidate is read round without looking for letter-like specks first."""
+"""From this on letters that the rows of its ink do not give are looked for by the finder of lines."""
 REACH = 1.7
 MIN_READ = 0.45
 SURE_READ = 0.65
@@ -49,10 +50,11 @@ def read_labels(pixels: RgbImage, candidates: Sequence[Candidate], reader: TextR
         area = _around(candidate, pixels)
         if area is None or any(_is_within(candidate.spot, other) for other in seen):
             continue
-        if candidate.shape < SURE_SHAPE and not _has_letters(pixels, area, candidate):
+        found = _read(pixels, area, candidate, reader)
+        if found is None:
             continue
         seen.append(area)
-        labels += _read(pixels, area, candidate, reader)
+        labels += found
         pairs = _pairs(candidates, labels)
         if any(label.label.certainty * label.certainty >= SURE_READ for _, label in pairs):
             return pairs
@@ -80,37 +82,102 @@ def _around(candidate: Candidate, pixels: RgbImage) -> Spot | None:
     return Spot(float(x0), float(y0), float(x1), float(y1)) if x1 - x0 >= 12 and y1 - y0 >= 8 else None
 
 
-def _read(pixels: RgbImage, area: Spot, candidate: Candidate, reader: TextReader) -> list[ReadLabel]:
+def _read(pixels: RgbImage, area: Spot, candidate: Candidate, reader: TextReader) -> list[ReadLabel] | None:
+    """Read the label of a candidate; None when no letters of its ink stand where one could be."""
     crop = pixels[int(area.y0) : int(area.y1), int(area.x0) : int(area.x1)]
     enlarge = min(MAX_ENLARGED, FRAME_PX / max(pixels.shape[:2]))
-    pictures = [crop] if candidate.shape < SURE_SHAPE else [crop, _ink_only(crop, candidate.rgb)]
-    everything: list[ReadLabel] = []
-    for picture in pictures:
-        method = cv2.INTER_CUBIC if enlarge > 1 else cv2.INTER_AREA
-        shown = cv2.resize(picture, None, fx=enlarge, fy=enlarge, interpolation=method)
+    shown = cv2.resize(
+        crop, None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_CUBIC if enlarge > 1 else cv2.INTER_AREA
+    )
+    bar = _in_crop(candidate.spot, area, enlarge)
+    found, has_letters = _read_inks(shown, candidate, bar, reader)
+    if candidate.is_vertical and not found and candidate.shape >= SURE_SHAPE:
+        # a label that runs along its bar, mostly from below upwards
+        for turns in (3, 1):
+            turned = np.ascontiguousarray(np.rot90(shown, turns))
+            lying = replace(candidate, is_vertical=False)
+            read, letters = _read_inks(turned, lying, _turned(bar, shown.shape[:2], turns), reader)
+            has_letters |= letters
+            found = [replace(one, spot=_turned(one.spot, turned.shape[:2], 4 - turns)) for one in read]
+            if found:
+                break
+    if not found and has_letters and candidate.shape >= SURE_SHAPE:
+        # letters of another ink than the bar's, or spoiled ones: the finder of lines has seen more of them
         lines = reader.find_lines(shown)
-        found = [read for line in lines if (read := _as_label(line, area, enlarge)) is not None]
-        found = found or [read for line in _joined(lines) if (read := _as_label(line, area, enlarge)) is not None]
-        found = found or _read_rows(shown, [line.box for line in lines], area, enlarge, reader)
-        everything += found
-        if any(read.label.certainty * read.certainty >= SURE_READ for read in found):
-            return found
-    if everything or candidate.shape < SURE_SHAPE:
-        return sorted(everything, key=lambda read: -read.label.certainty * read.certainty)
-    # The finder of lines overlooks small letters over tissue; specks of the bar's own ink in one row show the place.
-    rows = _ink_rows(shown, candidate.rgb, _in_crop(candidate.spot, area, enlarge))
-    return _read_rows(shown, rows, area, enlarge, reader, grow=0.0)
+        found = _labels(lines) or _labels(_joined(lines))
+        found = found or _read_rows(shown, [line.box for line in lines], reader)
+    if not has_letters:
+        return None
+    return [replace(read, spot=_in_panel(read.spot, area, enlarge)) for read in found]
 
 
-def _as_label(line: ReadText, area: Spot, enlarge: float) -> ReadLabel | None:
+def _read_inks(shown: RgbImage, candidate: Candidate, bar: Spot, reader: TextReader) -> tuple[list[ReadLabel], bool]:
+    """Read the rows of letters in the bar's ink beside it, and say whether there are any."""
+    inked = ink_map(shown, candidate.rgb)
+    rows = letter_rows(inked, candidate, bar)
+    if not rows:
+        return [], False
+    # letters without the tissue under them
+    clean = np.repeat(((1.0 - inked) * 255).astype(np.uint8)[:, :, None], 3, axis=2)
+    for row in rows:
+        votes: dict[float, list[ReadLabel]] = {}
+        any_digit = False
+        for k, (picture, room) in enumerate(((shown, 0.4), (clean, 0.4), (clean, 3.0), (shown, 1.2))):
+            if k == 2 and not any_digit:
+                break
+            text = _read_row(picture, row.box, row.em, room, reader)
+            any_digit = any(c.isdigit() for c in text.text) or (k > 0 and any_digit)
+            read = _as_label(text)
+            if read is None:
+                continue
+            votes.setdefault(read.label.length_um, []).append(read)
+            sure = read.label.certainty * read.certainty > 0.9 or len(votes[read.label.length_um]) > 1
+            if len(votes) == 1 and sure:
+                break
+        if votes:
+            best = max(votes.values(), key=lambda reads: sum(read.label.certainty * read.certainty for read in reads))
+            return [max(best, key=lambda read: read.label.certainty * read.certainty)], True
+    return [], True
+
+
+def _read_row(picture: RgbImage, box: BoxPx, em: float, room: float, reader: TextReader) -> ReadText:
+    height, width = picture.shape[:2]
+    x0, x1 = max(0, int(box.x0 - room * em)), min(width, int(box.x1 + room * em) + 1)
+    y0, y1 = max(0, int(box.y0 - 0.15 * em)), min(height, int(box.y1 + 0.15 * em) + 1)
+    if x1 - x0 < 8 or y1 - y0 < 6:
+        return ReadText("", box, 0.0)
+    text, score = reader.read_line(picture[y0:y1, x0:x1])
+    return ReadText(text, box, score)
+
+
+def _turned(spot: Spot, shape: tuple[int, ...], turns: int) -> Spot:
+    """Return where a box of a picture (height, width) comes to lie when the picture is turned left that many times."""
+    height, width = float(shape[0]), float(shape[1])
+    for _ in range(turns % 4):
+        spot = Spot(spot.y0, width - spot.x1, spot.y1, width - spot.x0)
+        height, width = width, height
+    return spot
+
+
+def _as_label(line: ReadText) -> ReadLabel | None:
     label = parse_read_label(line.text)
     if label is None or line.score < MIN_READ:
         return None
     box = line.box
-    spot = Spot(
-        area.x0 + box.x0 / enlarge, area.y0 + box.y0 / enlarge, area.x0 + box.x1 / enlarge, area.y0 + box.y1 / enlarge
+    return ReadLabel(label, Spot(float(box.x0), float(box.y0), float(box.x1), float(box.y1)), line.score)
+
+
+def _labels(lines: Sequence[ReadText]) -> list[ReadLabel]:
+    return [read for line in lines if (read := _as_label(line)) is not None]
+
+
+def _in_panel(spot: Spot, area: Spot, enlarge: float) -> Spot:
+    return Spot(
+        area.x0 + spot.x0 / enlarge,
+        area.y0 + spot.y0 / enlarge,
+        area.x0 + spot.x1 / enlarge,
+        area.y0 + spot.y1 / enlarge,
     )
-    return ReadLabel(label, spot, line.score)
 
 
 def _in_crop(spot: Spot, area: Spot, enlarge: float) -> Spot:
@@ -136,86 +203,24 @@ def _joined(lines: Sequence[ReadText]) -> list[ReadText]:
     return joined
 
 
-def _read_rows(
-    shown: RgbImage, boxes: Sequence[BoxPx], area: Spot, enlarge: float, reader: TextReader, *, grow: float = 3.2
-) -> list[ReadLabel]:
+def _read_rows(shown: RgbImage, boxes: Sequence[BoxPx], reader: TextReader) -> list[ReadLabel]:
     """Read the rows that some boxes stand in, with room for letters that were overlooked on both sides."""
     height, width = shown.shape[:2]
     found = []
     for box in boxes[:4]:
         em = box.height
         # the room is tried on both sides at once, then on each alone: letters of the tissue spoil a line
-        for left, right in ((grow, grow), (grow, 0.3), (0.3, grow)) if grow else ((0.4, 0.4),):
+        for left, right in ((3.2, 3.2), (3.2, 0.3), (0.3, 3.2)):
             x0, x1 = max(0, int(box.x0 - left * em)), min(width, int(box.x1 + right * em))
             y0, y1 = max(0, int(box.y0 - 0.12 * em)), min(height, int(box.y1 + 0.12 * em) + 1)
             if x1 - x0 < 8 or y1 - y0 < 6:
                 continue
             text, score = reader.read_line(shown[y0:y1, x0:x1])
-            read = _as_label(ReadText(text, BoxPx(x0, y0, x1, y1), score), area, enlarge)
+            read = _as_label(ReadText(text, BoxPx(x0, y0, x1, y1), score))
             if read is not None:
                 found.append(read)
                 break
     return found
-
-
-def _ink_rows(shown: RgbImage, rgb: tuple[int, int, int], bar: Spot) -> list[BoxPx]:
-    """Return boxes round rows of letter-like specks of the bar's colour, the nearest to the bar first."""
-    off, ground = _off_ink(shown, rgb)
-    mask = (off < 0.5 * ground).astype(np.uint8)
-    mask[max(0, int(bar.y0) - 1) : int(bar.y1) + 2, max(0, int(bar.x0) - 1) : int(bar.x1) + 2] = 0
-    n, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    specks = [
-        (int(x), int(y), int(x + w), int(y + h))
-        for x, y, w, h, filled in stats[1 : min(n, 400)]
-        if 10 <= h <= 70 and w <= 2.0 * h and 0.12 * w * h < filled
-    ]
-    rows: dict[tuple[int, int, int, int], float] = {}
-    for x0, y0, x1, y1 in specks:
-        em = y1 - y0
-        box = [x0, y0, x1, y1]
-        for a0, b0, a1, b1 in sorted(specks):
-            level = abs(0.5 * (b0 + b1 - y0 - y1)) < 0.4 * em and 0.5 * em <= b1 - b0 <= 1.7 * em
-            if level and a0 <= box[2] + 0.9 * em and a1 >= box[0]:
-                box = [min(box[0], a0), min(box[1], b0), max(box[2], a1), max(box[3], b1)]
-        spot = Spot(*map(float, box))
-        if 1.3 * em < spot.width < 12 * em and bar.gap(spot) < 2.0 * em:
-            rows[tuple(box)] = bar.gap(spot)  # type: ignore[index]
-    return [BoxPx(*box) for box in sorted(rows, key=lambda box: rows[box])[:3]]
-
-
-def _off_ink(crop: RgbImage, rgb: tuple[int, int, int]) -> tuple[np.ndarray, float]:
-    off = np.sqrt(((crop.astype(np.float32) - np.asarray(rgb, np.float32)) ** 2).sum(2))
-    return off, max(40.0, float(np.median(off)))
-
-
-def _ink_only(crop: RgbImage, rgb: tuple[int, int, int]) -> RgbImage:
-    """Paint what has the bar's colour black and all else white: letters without the tissue under them."""
-    off, ground = _off_ink(crop, rgb)
-    grey = np.clip((off / ground - 0.2) / 0.5, 0.0, 1.0) * 255
-    return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
-
-
-def _has_letters(pixels: RgbImage, area: Spot, candidate: Candidate) -> bool:
-    """Say whether specks of the bar's colour, of one height and in one row, stand beside it."""
-    crop = pixels[int(area.y0) : int(area.y1), int(area.x0) : int(area.x1)]
-    off, ground = _off_ink(crop, candidate.rgb)
-    mask = (off < 0.45 * ground).astype(np.uint8)
-    n, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    side = max(pixels.shape[:2])
-    specks = [
-        (x, y, w, h)
-        for x, y, w, h, filled in stats[1 : min(n, 400)]
-        if max(6, 0.008 * side) <= h <= 0.07 * side and w <= 1.6 * h and 0.15 * w * h < filled < 0.9 * w * h
-    ]
-    for x, y, _w, h in specks:
-        row = [
-            s
-            for s in specks
-            if abs(s[1] + s[3] - y - h) <= 0.25 * h and 0.6 * h <= s[3] <= 1.6 * h and abs(s[0] - x) < 4 * h
-        ]
-        if len(row) >= 3:
-            return True
-    return False
 
 
 def _pairs(candidates: Sequence[Candidate], labels: Sequence[ReadLabel]) -> list[tuple[int, ReadLabel]]:
