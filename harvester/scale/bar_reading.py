@@ -19,12 +19,15 @@ FRAME_PX = 1000
 MAX_ENLARGED = 3.0
 MARGIN_SHARE = 0.11
 """How far round a bar its label is looked for, as a share of the picture's longer side."""
-MAX_CROPS = 6
-MIN_SHAPE = 0.2
+MAX_CROPS = 4
+MAX_FINDINGS = 2
+"""How often a panel is given to the finder of lines, which costs as much as ten lines."""
+MIN_SHAPE = 0.3
 SURE_SHAPE = 0.5
 """From this on letters that the rows of its ink do not give are looked for by the finder of lines."""
 REACH = 1.7
 MIN_READ = 0.45
+MIN_SURE = 0.4
 SURE_READ = 0.65
 """Certainty of label and reading together from which nothing else is tried."""
 
@@ -37,6 +40,14 @@ class ReadLabel:
     spot: Spot
     certainty: float
 
+    @property
+    def sure(self) -> float:
+        return self.label.certainty * self.certainty
+
+    @property
+    def digits(self) -> str:
+        return f"{self.label.value:g}{self.label.unit}"
+
 
 def read_labels(pixels: RgbImage, candidates: Sequence[Candidate], reader: TextReader) -> list[tuple[int, ReadLabel]]:
     """Read round the candidates, the likeliest first, until one has its label; (candidate, label) pairs.
@@ -46,17 +57,19 @@ def read_labels(pixels: RgbImage, candidates: Sequence[Candidate], reader: TextR
     """
     labels: list[ReadLabel] = []
     seen: list[Spot] = []
+    n_findings = 0
     for candidate in [c for c in candidates if c.shape >= MIN_SHAPE][:MAX_CROPS]:
         area = _around(candidate, pixels)
         if area is None or any(_is_within(candidate.spot, other) for other in seen):
             continue
-        found = _read(pixels, area, candidate, reader)
+        found = _read(pixels, area, candidate, reader, may_find=n_findings < MAX_FINDINGS)
         if found is None:
             continue
+        n_findings += not found
         seen.append(area)
         labels += found
         pairs = _pairs(candidates, labels)
-        if any(label.label.certainty * label.certainty >= SURE_READ for _, label in pairs):
+        if any(label.sure >= SURE_READ for _, label in pairs):
             return pairs
     return _pairs(candidates, labels)
 
@@ -82,7 +95,9 @@ def _around(candidate: Candidate, pixels: RgbImage) -> Spot | None:
     return Spot(float(x0), float(y0), float(x1), float(y1)) if x1 - x0 >= 12 and y1 - y0 >= 8 else None
 
 
-def _read(pixels: RgbImage, area: Spot, candidate: Candidate, reader: TextReader) -> list[ReadLabel] | None:
+def _read(
+    pixels: RgbImage, area: Spot, candidate: Candidate, reader: TextReader, *, may_find: bool
+) -> list[ReadLabel] | None:
     """Read the label of a candidate; None when no letters of its ink stand where one could be."""
     crop = pixels[int(area.y0) : int(area.y1), int(area.x0) : int(area.x1)]
     enlarge = min(MAX_ENLARGED, FRAME_PX / max(pixels.shape[:2]))
@@ -101,7 +116,7 @@ def _read(pixels: RgbImage, area: Spot, candidate: Candidate, reader: TextReader
             found = [replace(one, spot=_turned(one.spot, turned.shape[:2], 4 - turns)) for one in read]
             if found:
                 break
-    if not found and has_letters and candidate.shape >= SURE_SHAPE:
+    if not found and has_letters and may_find and candidate.shape >= SURE_SHAPE:
         # letters of another ink than the bar's, or spoiled ones: the finder of lines has seen more of them
         lines = reader.find_lines(shown)
         found = _labels(lines) or _labels(_joined(lines))
@@ -119,25 +134,37 @@ def _read_inks(shown: RgbImage, candidate: Candidate, bar: Spot, reader: TextRea
         return [], False
     # letters without the tissue under them
     clean = np.repeat(((1.0 - inked) * 255).astype(np.uint8)[:, :, None], 3, axis=2)
+    clean[max(0, int(bar.y0) - 1) : int(bar.y1) + 2, max(0, int(bar.x0) - 1) : int(bar.x1) + 2] = 255
     for row in rows:
-        votes: dict[float, list[ReadLabel]] = {}
-        any_digit = False
-        for k, (picture, room) in enumerate(((shown, 0.4), (clean, 0.4), (clean, 3.0), (shown, 1.2))):
-            if k == 2 and not any_digit:
-                break
+        reads: list[ReadLabel] = []
+        for picture, room in ((shown, 0.4), (clean, 1.6), (clean, 0.4), (shown, 1.6)):
             text = _read_row(picture, row.box, row.em, room, reader)
-            any_digit = any(c.isdigit() for c in text.text) or (k > 0 and any_digit)
             read = _as_label(text)
-            if read is None:
-                continue
-            votes.setdefault(read.label.length_um, []).append(read)
-            sure = read.label.certainty * read.certainty > 0.9 or len(votes[read.label.length_um]) > 1
-            if len(votes) == 1 and sure:
+            reads += [read] if read is not None else []
+            if (read is None and not reads and picture is clean) or _is_settled(reads):
                 break
-        if votes:
-            best = max(votes.values(), key=lambda reads: sum(read.label.certainty * read.certainty for read in reads))
-            return [max(best, key=lambda read: read.label.certainty * read.certainty)], True
+        if reads:
+            return [_elected(reads)], True
     return [], True
+
+
+def _is_settled(reads: Sequence[ReadLabel]) -> bool:
+    lengths = [read.label.length_um for read in reads]
+    return len(reads) > 1 and lengths[-1] in lengths[:-1] and len(set(lengths)) == 1
+
+
+def _elected(reads: Sequence[ReadLabel]) -> ReadLabel:
+    """Return the reading with most certainty behind it; one that has a digit more in front has seen the whole label."""
+    weight: dict[float, float] = {}
+    for read in reads:
+        weight[read.label.length_um] = weight.get(read.label.length_um, 0.0) + read.sure
+    best = max(reads, key=lambda read: (weight[read.label.length_um], read.sure))
+    for read in reads:
+        if read.sure >= 0.55 and read.digits != best.digits and read.digits.endswith(best.digits):
+            best = read
+    if len(weight) > 1:
+        best = replace(best, certainty=best.certainty * weight[best.label.length_um] / sum(weight.values()))
+    return best
 
 
 def _read_row(picture: RgbImage, box: BoxPx, em: float, room: float, reader: TextReader) -> ReadText:
@@ -161,7 +188,7 @@ def _turned(spot: Spot, shape: tuple[int, ...], turns: int) -> Spot:
 
 def _as_label(line: ReadText) -> ReadLabel | None:
     label = parse_read_label(line.text)
-    if label is None or line.score < MIN_READ:
+    if label is None or line.score < MIN_READ or label.certainty * line.score < MIN_SURE:
         return None
     box = line.box
     return ReadLabel(label, Spot(float(box.x0), float(box.y0), float(box.x1), float(box.y1)), line.score)
@@ -207,7 +234,7 @@ def _read_rows(shown: RgbImage, boxes: Sequence[BoxPx], reader: TextReader) -> l
     """Read the rows that some boxes stand in, with room for letters that were overlooked on both sides."""
     height, width = shown.shape[:2]
     found = []
-    for box in boxes[:4]:
+    for box in boxes[:2]:
         em = box.height
         # the room is tried on both sides at once, then on each alone: letters of the tissue spoil a line
         for left, right in ((3.2, 3.2), (3.2, 0.3), (0.3, 3.2)):
@@ -230,7 +257,7 @@ def _pairs(candidates: Sequence[Candidate], labels: Sequence[ReadLabel]) -> list
         for i, candidate in enumerate(candidates):
             distance = label_distance(candidate, label.spot)
             if distance <= REACH and not _is_letter(candidate, label.spot):
-                sure = label.label.certainty * label.certainty
+                sure = label.sure
                 ranked.append((distance - 2.0 * candidate.shape - 2.0 * sure, -sure, i, label))
     ranked.sort(key=lambda item: item[:3])
     taken: list[tuple[int, ReadLabel]] = []

@@ -45,7 +45,7 @@ class ErrorModels:
         objective_log2, objective_sd: log2 of (µm per pixel times objective) over articles, and its spread.
         objective_n: Articles it was learnt from.
         bar_sd: Error of a bar's reading.
-        article_limit: How far, in log2, the bars of one article may lie from their images in the mean.
+        article_limit_sd: How far an article's bars may lie from their images in the mean, in the images' own spreads.
         stop_below: Log evidence for the bar, against any other scale, below which it is a conflict.
     """
 
@@ -58,7 +58,7 @@ class ErrorModels:
     objective_sd: float
     objective_n: int
     bar_sd: float
-    article_limit: float
+    article_limit_sd: float
     stop_below: float
 
     @classmethod
@@ -126,13 +126,13 @@ def reconcile_article(items: Sequence[Witnesses], models: ErrorModels | None = N
     verdicts = [reconcile(item, models) for item in items]
     barred = [k for k, item in enumerate(items) if item.bar_mpp_um is not None]
     against = [k for k in barred if verdicts[k].agreement == "conflict"]
-    apart = _mean_distance(items)
+    apart = mean_distance(items)
     if len(against) >= MIN_WRONG_BARS and 2 * len(against) >= len(barred):
         because = f"{len(against)} of the {len(barred)} bars of this article contradict their tissue."
-    elif apart is not None and abs(apart) > models.article_limit:
+    elif apart is not None and abs(apart[0]) > models.article_limit_sd:
         because = (
-            f"the bars of this article together make pixels {2.0 ** abs(apart):.1f} times as"
-            f" {'large' if apart > 0 else 'small'} as their images look."
+            f"the bars of this article together make pixels {2.0 ** abs(apart[1]):.1f} times as"
+            f" {'large' if apart[1] > 0 else 'small'} as their images look."
         )
     else:
         return verdicts
@@ -140,21 +140,30 @@ def reconcile_article(items: Sequence[Witnesses], models: ErrorModels | None = N
         if k not in against:
             bar_um = items[k].bar_mpp_um
             assert bar_um is not None
-            why = f"The scale bar gives {_um(bar_um)} a pixel; this one alone would pass, but {because}"
+            nuclei = _nuclei_by(items[k], bar_um, models)
+            why = f"The scale bar gives {_um(bar_um)} a pixel{f'; {nuclei}' if nuclei else ''}"
+            why += f"; this one alone would pass, but {because}"
             verdicts[k] = replace(
                 verdicts[k], mpp_um=None, mpp_lo_um=None, mpp_hi_um=None, source=None, agreement="conflict", reason=why
             )
     return verdicts
 
 
-def _mean_distance(items: Sequence[Witnesses]) -> float | None:
-    """Mean of log2(bar / image) where the image answers; None for fewer than two bars."""
-    found = [
-        math.log2(item.bar_mpp_um / item.image_mpp_um)
-        for item in items
-        if item.bar_mpp_um is not None and item.image_mpp_um is not None and not item.image_abstained
-    ]
-    return sum(found) / len(found) if len(found) >= MIN_WRONG_BARS else None
+def mean_distance(items: Sequence[Witnesses]) -> tuple[float, float] | None:
+    """Return how far bars lie from their images in the mean: in the images' own spreads, and in log2.
+
+    None for fewer than two bars with an image that answers. In spreads, because an image that is unsure of itself may
+    be far from a right bar.
+    """
+    found = []
+    for item in items:
+        image = _image_normal(item)
+        if item.bar_mpp_um is not None and image is not None:
+            away = math.log2(item.bar_mpp_um) - image[0]
+            found.append((away / image[1], away))
+    if len(found) < MIN_WRONG_BARS:
+        return None
+    return sum(z for z, _ in found) / len(found), sum(away for _, away in found) / len(found)
 
 
 def log_evidence(said: Witnesses, mpp_um: float, models: ErrorModels | None = None) -> float:
@@ -253,15 +262,22 @@ _NAMES = {
 def _contradiction(said: Witnesses, stated: float, source: str, models: ErrorModels) -> str:
     label = f" ({said.bar_text})" if source == "scale_bar" and said.bar_text else ""
     parts = [f"{_NAMES[source].capitalize()}{label} gives {_um(stated)} a pixel"]
-    if said.nucleus_px is not None:
-        size, natural = said.nucleus_px * stated, 2.0**models.nucleus_log2_um
-        low, high = natural * 2.0**-models.nucleus_sd, natural * 2.0**models.nucleus_sd
-        parts.append(f"by that nuclei would be {size:.2g} µm wide, where {low:.2g} to {high:.2g} µm are usual")
+    if (nuclei := _nuclei_by(said, stated, models)) is not None:
+        parts.append(nuclei)
     if said.image_mpp_um is not None and not said.image_abstained:
         lo, hi = said.image_lo90_um, said.image_hi90_um
         between = f" ({_um(lo)} to {_um(hi)})" if lo and hi else ""
         parts.append(f"the image looks like {_um(said.image_mpp_um)}{between}")
     return "; ".join(parts) + "."
+
+
+def _nuclei_by(said: Witnesses, stated: float, models: ErrorModels) -> str | None:
+    """Say how wide nuclei would be by a pixel size; None where none were measured."""
+    if said.nucleus_px is None:
+        return None
+    size, natural = said.nucleus_px * stated, 2.0**models.nucleus_log2_um
+    low, high = natural * 2.0**-models.nucleus_sd, natural * 2.0**models.nucleus_sd
+    return f"by that nuclei would be {size:.2g} µm wide, where {low:.2g} to {high:.2g} µm are usual"
 
 
 def _from_image(said: Witnesses, curves: dict[str, Curve]) -> Reconciled:

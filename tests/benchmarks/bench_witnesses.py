@@ -149,21 +149,21 @@ def fit(found: list[Field]) -> ErrorModels:
     tune = [f for f in found if f.side is Split.CALIBRATION]
     evidence = sorted(log_evidence(f.said, f.mpp_um, models) for f in tune)
     stop = evidence[int(STOPPED_RIGHT * len(evidence))] - 1e-3
-    limit = sorted(abs(v) for v in _article_errors(f for f in found if f.side is not Split.TEST))
+    limit = [abs(v) for v in _article_errors(f for f in found if f.side is not Split.TEST)]
     return replace(
         models,
         stop_below=round(min(stop, 0.0), 3),
-        article_limit=round(limit[int(0.98 * len(limit))], 3) if limit else models.article_limit,
+        article_limit_sd=round(float(np.quantile(limit, 1.0 - STOPPED_RIGHT)), 3) if limit else models.article_limit_sd,
     )
 
 
 def _article_errors(found: Iterable[Field]) -> Iterator[float]:
-    """Mean log2 error of the image over a patient's fields, as an article's bars would show it."""
-    by_group: dict[str, list[float]] = defaultdict(list)
+    """How far right bars on a patient's fields lie from their images in the mean, in the images' own spreads."""
+    by_group: dict[str, list[Witnesses]] = defaultdict(list)
     for field in found:
-        if field.said.image_mpp_um and not field.said.image_abstained:
-            by_group[field.image.group].append(math.log2(field.mpp_um / field.said.image_mpp_um))
-    yield from (sum(errors) / len(errors) for errors in by_group.values() if len(errors) > 1)
+        by_group[field.image.group].append(replace(field.said, bar_mpp_um=field.mpp_um))
+    distances = (rule.mean_distance(items) for items in by_group.values())
+    yield from (distance[0] for distance in distances if distance is not None)
 
 
 def wrong_bars(mpp_um: float, rng: np.random.Generator) -> dict[str, float]:

@@ -15,7 +15,7 @@ from harvester.scale.reconcile import ErrorModels, log_evidence, reconcile, reco
 
 MODELS = ErrorModels(
     nucleus_log2_um=3.0, nucleus_sd=0.35, nucleus_outlier=0.02, nucleus_coarsest_um=1.0, image_outlier=0.01,
-    objective_log2=4.0, objective_sd=1.0, objective_n=0, bar_sd=0.02, article_limit=0.4, stop_below=-1.0,
+    objective_log2=4.0, objective_sd=1.0, objective_n=0, bar_sd=0.02, article_limit_sd=1.0, stop_below=-1.0,
 )  # fmt: skip
 
 
@@ -109,6 +109,16 @@ def test_bars_that_all_lie_a_little_to_one_side_are_not_believed_together():
     assert [v.agreement for v in together] == ["conflict"] * 3
     assert "1.4 times as large as their images look" in together[0].reason
     assert [v.agreement for v in reconcile_article(both_ways, MODELS)] == ["agree"] * 3
+    unsure = [image(0.5, 2.2, bar_mpp_um=0.7, snapshot_id=f"s{k}") for k in range(3)]
+    assert [v.agreement for v in reconcile_article(unsure, MODELS)] == ["agree"] * 3
+
+
+def test_bars_doubted_for_their_article_tell_how_wide_their_nuclei_would_be():
+    alike = [image(0.5, 1.6, bar_mpp_um=0.7, nucleus_px=16.0, snapshot_id=f"s{k}") for k in range(3)]
+
+    together = reconcile_article(alike, MODELS)
+
+    assert all("nuclei would be 11 µm wide" in v.reason and "alone would pass" in v.reason for v in together)
 
 
 @given(
