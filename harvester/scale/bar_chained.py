@@ -12,6 +12,7 @@ from harvester.scale.bar_shapes import Spot
 
 BLACK_BELOW, WHITE_ABOVE = 100, 195
 """Grey levels, the largest and the smallest of a pixel's channels, from which it is black or white."""
+TRUE_BLACK, TRUE_WHITE = 65, 225
 MIN_PIECE_PX = 5
 MIN_PIECES = 3
 MIN_ROWS = 2
@@ -42,7 +43,9 @@ def chained_strips(image: RgbImage) -> list[Spot]:
             and piece >= (0.9 * len(ys) if len(ys) > 2 else 7.0)
         ):
             begin, end = float(np.median([c[1] for c in alike])), float(np.median([c[2] for c in alike]))
-            strips.append(_whole(image, ink, Spot(begin, min(ys), end, max(ys) + 1), piece, first[4]))
+            strip = _whole(image, ink, Spot(begin, min(ys), end, max(ys) + 1), piece, first[4])
+            if strip.width > 3.5 * piece and _is_printed(image, ink, strip):
+                strips.append(strip)
     return strips
 
 
@@ -105,6 +108,16 @@ def _whole(image: RgbImage, ink: Classes, spot: Spot, piece: float, first: int) 
             begin, end = (begin - piece, end) if step < 0 else (begin, end + piece)
             colour = 3 - colour
     return Spot(begin, max(0.0, top - 1.0), end, min(float(height), bottom + 1.0))
+
+
+def _is_printed(image: RgbImage, ink: Classes, strip: Spot) -> bool:
+    """Whether the black is black and the white is white: nuclei beside glass are neither."""
+    rows, columns = slice(int(strip.y0) + 1, int(strip.y1) - 1), slice(int(strip.x0), int(strip.x1))
+    part, kind = image[rows, columns], ink[rows, columns]
+    black, white = part[kind == 1], part[kind == 2]
+    if not len(black) or not len(white) or (kind == 0).mean() > 0.3:
+        return False
+    return bool(np.median(black.max(1)) < TRUE_BLACK and np.median(white.min(1)) > TRUE_WHITE)
 
 
 def _is_piece(light: NDArray[np.float32], colour: int, box: tuple[int, int, int, int]) -> bool:

@@ -108,6 +108,8 @@ def parse_read_label(text: str) -> BarLabel | None:
         return _label(text, stray[:-1], "µm" if found["unit"] == "m" else found["unit"], 0.6)
     sure = bool(re.fullmatch(rf"{_MICRO}|nm|mm|cm", found["unit"]))
     mended = number != head[1]
+    if found["unit"] == "m" and len(stray) == 1:
+        return None  # metres, on an axis
     return _label(text, found["number"], found["unit"], (1.0 if sure else 0.75) * (0.85 if mended else 1.0))
 
 

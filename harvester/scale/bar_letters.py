@@ -15,8 +15,8 @@ from harvester.scale.bar_shapes import Candidate, Spot, label_distance
 MAX_ROWS = 3
 REACH = 1.9
 """How far a row may stand from its bar, as `label_distance` counts."""
-LEVELS = (0.45, 0.25)
-"""Shares of the ink from which a pixel belongs to a letter: plain ones, then those that saving has made faint."""
+LEVELS = (0.75, 0.45, 0.25)
+"""Shares of the ink from which a pixel belongs to a letter: bold ones over dark tissue, plain ones, faint ones."""
 JPEG_NOISE = 12.0
 """Grey levels by which colours of one ink differ in a saved picture."""
 
@@ -25,11 +25,11 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class LetterRow:
-    """A row of letters: its box in the crop, the common height of its letters, how many specks make it."""
+    """A row of letters: its box in the crop, the common height of its letters, and how unlikely it is a bar's label."""
 
     box: BoxPx
     em: float
-    n_specks: int
+    rank: float
 
 
 def ink_map(crop: RgbImage, rgb: tuple[int, int, int]) -> Floats:
@@ -61,11 +61,11 @@ def letter_rows(inked: Floats, candidate: Candidate, bar: Spot) -> list[LetterRo
         bar: The bar in the pixels of `inked`.
     """
     there = Candidate(bar, candidate.is_vertical, candidate.found_in, candidate.shape, candidate.rgb)
-    rows: dict[tuple[int, int, int, int], tuple[float, LetterRow]] = {}
+    rows: dict[tuple[int, int, int, int], LetterRow] = {}
     for level in LEVELS:
         specks = _specks(inked > level, bar)
         for seed in specks:
-            box, heights = _grown(seed, specks)
+            box, heights = _grown(seed, [speck for speck in specks if _same_side(seed, speck, bar)])
             em = float(np.median(heights))
             width, height = box[2] - box[0], box[3] - box[1]
             if not (1.2 * em <= width <= 13 * em and height <= 1.9 * em) or (len(heights) == 1 and width < 2.0 * em):
@@ -73,14 +73,19 @@ def letter_rows(inked: Floats, candidate: Candidate, bar: Spot) -> list[LetterRo
             distance = label_distance(there, Spot(*map(float, box)))
             if distance <= REACH:
                 uneven = float(np.std(heights)) / em
-                rank = distance + uneven - 0.1 * min(6, len(heights)) - level
-                rows.setdefault(box, (rank, LetterRow(BoxPx(*box), em, len(heights))))
-    ranked = [row for _, row in sorted(rows.values(), key=lambda item: item[0])]
+                rank = distance + uneven - 0.1 * min(6, len(heights)) - 1.5 * _purity(inked, box)
+                rows.setdefault(box, LetterRow(BoxPx(*box), em, rank))
     kept: list[LetterRow] = []
-    for row in ranked:
+    for row in sorted(rows.values(), key=lambda row: row.rank):
         if all(_shared(row.box, other.box) < 0.7 for other in kept):
             kept.append(row)
     return kept[:MAX_ROWS]
+
+
+def _purity(inked: Floats, box: tuple[int, int, int, int]) -> float:
+    """Return which share of what is inked at all in a box is inked fully: letters are, nuclei are not."""
+    part = inked[box[1] : box[3], box[0] : box[2]]
+    return float((part > 0.75).sum() / max(1, (part > 0.2).sum()))
 
 
 def _specks(mask: NDArray[np.bool_], bar: Spot) -> list[tuple[int, int, int, int]]:
@@ -93,6 +98,14 @@ def _specks(mask: NDArray[np.bool_], bar: Spot) -> list[tuple[int, int, int, int
         for x, y, w, h, filled in stats[1 : min(n, 1500)]
         if 9 <= h <= 80 and w <= 9.0 * h and filled > 0.12 * w * h
     ]
+
+
+def _same_side(a: tuple[int, int, int, int], b: tuple[int, int, int, int], bar: Spot) -> bool:
+    """Whether two specks stand on one side of a bar that lies in their row; no label goes through its bar."""
+    if a[3] <= bar.y0 or a[1] >= bar.y1:
+        return True
+    middle = bar.x0 + bar.x1
+    return (a[0] + a[2] > middle) == (b[0] + b[2] > middle)
 
 
 def _grown(

@@ -98,7 +98,7 @@ def _strips(image: RgbImage) -> list[tuple[float, float, float, float]]:
             shared = np.minimum(x1s, top.x1) - np.maximum(x0s, top.x0)
             longest = np.maximum(x1s, top.x1) - np.minimum(x0s, top.x0)
             fits = (thick >= 0.8) & (thick <= thickest) & (shared >= 0.6 * longest) & (longest >= MIN_ASPECT * thick)
-            fits &= longest <= MAX_LENGTH_SHARE * max(width, 1.2 * height)
+            fits &= longest <= MAX_LENGTH_SHARE * max(width, 0.6 * height)
             if not fits.any():
                 continue
             nearest = int(np.argmin(np.where(fits, thick, np.inf)))
@@ -260,7 +260,7 @@ def _ends(line: Floats, colour: Floats, ground: Floats, a: int, b: int) -> tuple
     if wide is None or narrow is None:
         return wide or narrow
     other = max(18.0, 5.0 * inside, 0.1 * contrast)
-    slack = max(2.0, 0.015 * (b - a))
+    slack = max(4.0, 0.015 * (b - a))  # colour is saved at half the pixels, and blurs an end by three
     begin, end = wide
     if narrow[0] - begin > slack and np.median(off[max(0, round(begin)) : max(1, round(narrow[0]))]) > other:
         begin = narrow[0]

@@ -10,7 +10,7 @@ import numpy as np
 
 from harvester.geometry import BoxPx, RgbImage
 from harvester.scale.bar_labels import BarLabel, parse_read_label
-from harvester.scale.bar_letters import ink_map, letter_rows
+from harvester.scale.bar_letters import LetterRow, ink_map, letter_rows
 from harvester.scale.bar_shapes import Candidate, Spot, label_distance
 from harvester.scale.lettering import ReadText, TextReader
 
@@ -19,7 +19,8 @@ FRAME_PX = 1000
 MAX_ENLARGED = 3.0
 MARGIN_SHARE = 0.11
 """How far round a bar its label is looked for, as a share of the picture's longer side."""
-MAX_CROPS = 4
+MAX_CROPS = 10
+MAX_ROWS_READ = 10
 MAX_FINDINGS = 2
 """How often a panel is given to the finder of lines, which costs as much as ten lines."""
 MIN_SHAPE = 0.3
@@ -27,7 +28,7 @@ SURE_SHAPE = 0.5
 """From this on letters that the rows of its ink do not give are looked for by the finder of lines."""
 REACH = 1.7
 MIN_READ = 0.45
-MIN_SURE = 0.4
+MIN_SURE = 0.5
 SURE_READ = 0.65
 """Certainty of label and reading together from which nothing else is tried."""
 
@@ -49,39 +50,108 @@ class ReadLabel:
         return f"{self.label.value:g}{self.label.unit}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The surroundings of a candidate as they are read: enlarged, perhaps turned, and cleared of all other colours."""
+
+    candidate: Candidate
+    area: Spot
+    enlarge: float
+    turns: int
+    shown: RgbImage
+    clean: RgbImage
+    rows: list[LetterRow]
+
+    def in_panel(self, read: ReadLabel) -> ReadLabel:
+        spot = _turned(read.spot, self.shown.shape[:2], 4 - self.turns)
+        x, y, k = self.area.x0, self.area.y0, self.enlarge
+        return replace(read, spot=Spot(x + spot.x0 / k, y + spot.y0 / k, x + spot.x1 / k, y + spot.y1 / k))
+
+
 def read_labels(pixels: RgbImage, candidates: Sequence[Candidate], reader: TextReader) -> list[tuple[int, ReadLabel]]:
-    """Read round the candidates, the likeliest first, until one has its label; (candidate, label) pairs.
+    """Read beside the candidates until one has its label; (candidate, label) pairs.
+
+    Rows of letters in a candidate's own ink are read first, the likeliest rows at the likeliest bars before others.
+    Where none can be read, the finder of lines looks for letters of another ink. Without letters nothing is read.
 
     Args:
         pixels: (H, W, 3) uint8 RGB, the panel.
     """
-    labels: list[ReadLabel] = []
-    seen: list[Spot] = []
-    n_findings = 0
-    for candidate in [c for c in candidates if c.shape >= MIN_SHAPE][:MAX_CROPS]:
-        area = _around(candidate, pixels)
-        if area is None or any(_is_within(candidate.spot, other) for other in seen):
-            continue
-        found = _read(pixels, area, candidate, reader, may_find=n_findings < MAX_FINDINGS)
-        if found is None:
-            continue
-        n_findings += not found
-        seen.append(area)
-        labels += found
-        pairs = _pairs(candidates, labels)
-        if any(label.sure >= SURE_READ for _, label in pairs):
-            return pairs
-    return _pairs(candidates, labels)
-
-
-def _is_within(spot: Spot, area: Spot) -> bool:
-    margin = 0.25 * min(area.width, area.height)
-    return (
-        spot.x0 >= area.x0 + margin
-        and spot.x1 <= area.x1 - margin
-        and spot.y0 >= area.y0 + margin
-        and spot.y1 <= area.y1 - margin
+    likely = [c for c in candidates if c.shape >= MIN_SHAPE][:MAX_CROPS]
+    places = [place for candidate in likely for place in _places(pixels, candidate)]
+    rows = sorted(
+        (
+            (row.rank - 2.0 * place.candidate.shape + 0.6 * _is_glass(place.candidate), k, row)
+            for k, place in enumerate(places)
+            for row in place.rows
+        ),
+        key=lambda item: item[:2],
     )
+    labels: list[ReadLabel] = []
+    for _, k, row in rows[:MAX_ROWS_READ]:
+        read = _read_row(places[k], row, reader)
+        if read is not None:
+            labels.append(places[k].in_panel(read))
+            pairs = _pairs(pixels, candidates, labels)
+            if any(label.sure >= SURE_READ for _, label in pairs):
+                return pairs
+    tried: list[_Place] = []
+    for _, k, _ in rows:
+        place = places[k]
+        if len(tried) == MAX_FINDINGS or labels:
+            break
+        if place.candidate.shape >= SURE_SHAPE and all(place.area.gap(other.area) > 0 for other in tried):
+            tried.append(place)
+            labels += [place.in_panel(read) for read in _found_lines(place.shown, reader)]
+    return _pairs(pixels, candidates, labels)
+
+
+def _is_glass(candidate: Candidate) -> bool:
+    """Whether a strip has the colour of empty glass, which ends in straight edges now and then."""
+    return 205 < min(candidate.rgb) <= 246 and max(candidate.rgb) - min(candidate.rgb) < 25
+
+
+def _places(pixels: RgbImage, candidate: Candidate) -> list[_Place]:
+    """Return where a candidate's label may stand: beside it and, for a vertical one, along it, read from both ends."""
+    area = _around(candidate, pixels)
+    if area is None:
+        return []
+    crop = pixels[int(area.y0) : int(area.y1), int(area.x0) : int(area.x1)]
+    enlarge = min(MAX_ENLARGED, FRAME_PX / max(pixels.shape[:2]))
+    method = cv2.INTER_CUBIC if enlarge > 1 else cv2.INTER_AREA
+    upright = cv2.resize(crop, None, fx=enlarge, fy=enlarge, interpolation=method)
+    inked = ink_map(upright, candidate.rgb)
+    bar = _in_crop(candidate.spot, area, enlarge)
+    # letters without the tissue under them, and without the bar
+    clean = np.repeat(((1.0 - inked) * 255).astype(np.uint8)[:, :, None], 3, axis=2)
+    clean[max(0, int(bar.y0) - 1) : int(bar.y1) + 2, max(0, int(bar.x0) - 1) : int(bar.x1) + 2] = 255
+    places = []
+    for turns in (0, 3, 1) if candidate.is_vertical and candidate.shape >= SURE_SHAPE else (0,):
+        there = replace(candidate, is_vertical=candidate.is_vertical and not turns)
+        turned_bar = _turned(bar, upright.shape[:2], turns)
+        rows = letter_rows(np.ascontiguousarray(np.rot90(inked, turns)), there, turned_bar)
+        if turns:  # rare: behind upright rows
+            rows = [replace(row, rank=row.rank + 1.0) for row in rows[:1]]
+        if rows:
+            shown, cleaned = (np.ascontiguousarray(np.rot90(picture, turns)) for picture in (upright, clean))
+            places.append(_Place(candidate, area, enlarge, turns, shown, cleaned, rows))
+    return places
+
+
+def _found_lines(shown: RgbImage, reader: TextReader) -> list[ReadLabel]:
+    lines = reader.find_lines(shown)
+    return _labels(lines) or _labels(_joined(lines)) or _read_rows(shown, [line.box for line in lines], reader)
+
+
+def _read_row(place: _Place, row: LetterRow, reader: TextReader) -> ReadLabel | None:
+    """Read a row as it is and cleared of the tissue, with little room and with more, until two readings agree."""
+    reads: list[ReadLabel] = []
+    for picture, room in ((place.shown, 0.4), (place.clean, 1.6), (place.clean, 0.4), (place.shown, 1.6)):
+        read = _as_label(_line(picture, row.box, row.em, room, reader))
+        reads += [read] if read is not None else []
+        if (not reads and picture is place.clean) or _is_settled(reads):
+            break
+    return _elected(reads) if reads else None
 
 
 def _around(candidate: Candidate, pixels: RgbImage) -> Spot | None:
@@ -93,59 +163,6 @@ def _around(candidate: Candidate, pixels: RgbImage) -> Spot | None:
     x0, y0 = max(0.0, np.floor(s.x0 - side)), max(0.0, np.floor(s.y0 - margin))
     x1, y1 = min(float(width), np.ceil(s.x1 + side)), min(float(height), np.ceil(s.y1 + margin))
     return Spot(float(x0), float(y0), float(x1), float(y1)) if x1 - x0 >= 12 and y1 - y0 >= 8 else None
-
-
-def _read(
-    pixels: RgbImage, area: Spot, candidate: Candidate, reader: TextReader, *, may_find: bool
-) -> list[ReadLabel] | None:
-    """Read the label of a candidate; None when no letters of its ink stand where one could be."""
-    crop = pixels[int(area.y0) : int(area.y1), int(area.x0) : int(area.x1)]
-    enlarge = min(MAX_ENLARGED, FRAME_PX / max(pixels.shape[:2]))
-    shown = cv2.resize(
-        crop, None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_CUBIC if enlarge > 1 else cv2.INTER_AREA
-    )
-    bar = _in_crop(candidate.spot, area, enlarge)
-    found, has_letters = _read_inks(shown, candidate, bar, reader)
-    if candidate.is_vertical and not found and candidate.shape >= SURE_SHAPE:
-        # a label that runs along its bar, mostly from below upwards
-        for turns in (3, 1):
-            turned = np.ascontiguousarray(np.rot90(shown, turns))
-            lying = replace(candidate, is_vertical=False)
-            read, letters = _read_inks(turned, lying, _turned(bar, shown.shape[:2], turns), reader)
-            has_letters |= letters
-            found = [replace(one, spot=_turned(one.spot, turned.shape[:2], 4 - turns)) for one in read]
-            if found:
-                break
-    if not found and has_letters and may_find and candidate.shape >= SURE_SHAPE:
-        # letters of another ink than the bar's, or spoiled ones: the finder of lines has seen more of them
-        lines = reader.find_lines(shown)
-        found = _labels(lines) or _labels(_joined(lines))
-        found = found or _read_rows(shown, [line.box for line in lines], reader)
-    if not has_letters:
-        return None
-    return [replace(read, spot=_in_panel(read.spot, area, enlarge)) for read in found]
-
-
-def _read_inks(shown: RgbImage, candidate: Candidate, bar: Spot, reader: TextReader) -> tuple[list[ReadLabel], bool]:
-    """Read the rows of letters in the bar's ink beside it, and say whether there are any."""
-    inked = ink_map(shown, candidate.rgb)
-    rows = letter_rows(inked, candidate, bar)
-    if not rows:
-        return [], False
-    # letters without the tissue under them
-    clean = np.repeat(((1.0 - inked) * 255).astype(np.uint8)[:, :, None], 3, axis=2)
-    clean[max(0, int(bar.y0) - 1) : int(bar.y1) + 2, max(0, int(bar.x0) - 1) : int(bar.x1) + 2] = 255
-    for row in rows:
-        reads: list[ReadLabel] = []
-        for picture, room in ((shown, 0.4), (clean, 1.6), (clean, 0.4), (shown, 1.6)):
-            text = _read_row(picture, row.box, row.em, room, reader)
-            read = _as_label(text)
-            reads += [read] if read is not None else []
-            if (read is None and not reads and picture is clean) or _is_settled(reads):
-                break
-        if reads:
-            return [_elected(reads)], True
-    return [], True
 
 
 def _is_settled(reads: Sequence[ReadLabel]) -> bool:
@@ -160,14 +177,19 @@ def _elected(reads: Sequence[ReadLabel]) -> ReadLabel:
         weight[read.label.length_um] = weight.get(read.label.length_um, 0.0) + read.sure
     best = max(reads, key=lambda read: (weight[read.label.length_um], read.sure))
     for read in reads:
-        if read.sure >= 0.55 and read.digits != best.digits and read.digits.endswith(best.digits):
+        if (
+            read.label.certainty == 1.0
+            and read.certainty >= 0.6
+            and read.digits != best.digits
+            and read.digits.endswith(best.digits)
+        ):
             best = read
     if len(weight) > 1:
         best = replace(best, certainty=best.certainty * weight[best.label.length_um] / sum(weight.values()))
     return best
 
 
-def _read_row(picture: RgbImage, box: BoxPx, em: float, room: float, reader: TextReader) -> ReadText:
+def _line(picture: RgbImage, box: BoxPx, em: float, room: float, reader: TextReader) -> ReadText:
     height, width = picture.shape[:2]
     x0, x1 = max(0, int(box.x0 - room * em)), min(width, int(box.x1 + room * em) + 1)
     y0, y1 = max(0, int(box.y0 - 0.15 * em)), min(height, int(box.y1 + 0.15 * em) + 1)
@@ -196,15 +218,6 @@ def _as_label(line: ReadText) -> ReadLabel | None:
 
 def _labels(lines: Sequence[ReadText]) -> list[ReadLabel]:
     return [read for line in lines if (read := _as_label(line)) is not None]
-
-
-def _in_panel(spot: Spot, area: Spot, enlarge: float) -> Spot:
-    return Spot(
-        area.x0 + spot.x0 / enlarge,
-        area.y0 + spot.y0 / enlarge,
-        area.x0 + spot.x1 / enlarge,
-        area.y0 + spot.y1 / enlarge,
-    )
 
 
 def _in_crop(spot: Spot, area: Spot, enlarge: float) -> Spot:
@@ -250,21 +263,32 @@ def _read_rows(shown: RgbImage, boxes: Sequence[BoxPx], reader: TextReader) -> l
     return found
 
 
-def _pairs(candidates: Sequence[Candidate], labels: Sequence[ReadLabel]) -> list[tuple[int, ReadLabel]]:
+def _pairs(
+    pixels: RgbImage, candidates: Sequence[Candidate], labels: Sequence[ReadLabel]
+) -> list[tuple[int, ReadLabel]]:
     """Tie each label to the bar that fits it best: close by, and shaped like a bar; every bar once."""
     ranked = []
     for label in labels:
         for i, candidate in enumerate(candidates):
             distance = label_distance(candidate, label.spot)
             if distance <= REACH and not _is_letter(candidate, label.spot):
-                sure = label.sure
-                ranked.append((distance - 2.0 * candidate.shape - 2.0 * sure, -sure, i, label))
+                fit = 2.0 * candidate.shape + 2.0 * label.sure - _is_ground(pixels, candidate, label.spot)
+                ranked.append((distance - fit, -label.sure, i, label))
     ranked.sort(key=lambda item: item[:3])
     taken: list[tuple[int, ReadLabel]] = []
     for _, _, i, label in ranked:
         if all(i != j and label.spot.overlap_x(o.spot) * label.spot.overlap_y(o.spot) <= 0 for j, o in taken):
             taken.append((i, label))
     return taken
+
+
+def _is_ground(pixels: RgbImage, candidate: Candidate, label: Spot) -> bool:
+    """Whether a strip has the colour of what a label is printed on: the rim of its box."""
+    under = pixels[max(0, int(label.y0)) : int(label.y1) + 1, max(0, int(label.x0)) : int(label.x1) + 1]
+    if under.size == 0:
+        return False
+    off = np.linalg.norm(under.astype(np.float32) - np.asarray(candidate.rgb, np.float32), axis=2)
+    return float((off < 40.0).mean()) > 0.5
 
 
 def _is_letter(candidate: Candidate, label: Spot) -> bool:
