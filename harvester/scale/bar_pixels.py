@@ -260,7 +260,8 @@ def _ends(line: Floats, colour: Floats, ground: Floats, a: int, b: int) -> tuple
     if wide is None or narrow is None:
         return wide or narrow
     other = max(18.0, 5.0 * inside, 0.1 * contrast)
-    slack = max(4.0, 0.015 * (b - a))  # colour is saved at half the pixels, and blurs an end by three
+    # colour is saved at half the pixels, which blurs its ends by three; white has none
+    slack = max(2.0 if float(colour.min()) > 225 else 4.0, 0.015 * (b - a))
     begin, end = wide
     if narrow[0] - begin > slack and np.median(off[max(0, round(begin)) : max(1, round(narrow[0]))]) > other:
         begin = narrow[0]

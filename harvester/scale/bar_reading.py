@@ -292,8 +292,10 @@ def _is_ground(pixels: RgbImage, candidate: Candidate, label: Spot) -> bool:
 
 
 def _is_letter(candidate: Candidate, label: Spot) -> bool:
-    """Whether what looks like a bar is a stroke of the label's own letters."""
+    """Whether what looks like a bar is a stroke of the label's own letters, or of the next one in their row."""
     s = candidate.spot
+    if candidate.is_vertical and s.height <= 1.3 * label.height and s.overlap_y(label) > 0.5 * s.height:
+        return True
     x, y = 0.5 * (s.x0 + s.x1), 0.5 * (s.y0 + s.y1)
     inside = label.x0 <= x <= label.x1 and label.y0 + 0.1 * label.height <= y <= label.y1 - 0.1 * label.height
     return inside and candidate.length < 0.6 * max(label.width, label.height)
