@@ -17,8 +17,10 @@ MIN_PIECE_PX = 5
 MIN_PIECES = 3
 MIN_ROWS = 2
 SLACK_PX = 1.6
-"""Pieces are drawn in whole pixels: their lengths differ by one."""
+"""Pieces are drawn in whole pixels: their lengths differ by one; long ones may blur by half a pixel more."""
 MAX_PIECES = 20
+CHAINED_SHAPE = 1.01
+"""How much such a bar looks like one: more than any strip, for its pieces are strips, too."""
 
 Classes = NDArray[np.int8]
 
@@ -77,7 +79,8 @@ def _chains(row: Classes) -> list[tuple[float, float, float, int]]:
                 k + n < len(joined)
                 and n < MAX_PIECES
                 and joined[k + n][0] == (2 if joined[k + n - 1][0] == 1 else 1)
-                and abs((joined[k + n][2] - joined[k + n][1]) - (b - a)) <= max(SLACK_PX, 0.08 * (b - a))
+                and abs((joined[k + n][2] - joined[k + n][1]) - (b - a))
+                <= max(SLACK_PX, min(2.2, 0.12 * (b - a)), 0.08 * (b - a))
             ):
                 n += 1
             if n >= MIN_PIECES:

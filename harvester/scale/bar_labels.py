@@ -102,7 +102,8 @@ def parse_read_label(text: str) -> BarLabel | None:
     stray = found["number"].strip()
     if re.fullmatch(r"0[1-9]\d?", stray):
         # nobody prints 01: the point between is too small for the reader
-        return _label(text, f"0.{stray[1:]}", found["unit"], 0.85)
+        unit = "mm" if found["unit"] == "m" else found["unit"]
+        return _label(text, f"0.{stray[1:]}", unit, 0.85)
     if re.fullmatch(r"\d+1", stray) and _value(stray) not in ROUND_VALUES and _value(stray[:-1]) in ROUND_VALUES:
         # the first stroke of the µ, or of what lies under it
         return _label(text, stray[:-1], "µm" if found["unit"] == "m" else found["unit"], 0.6)
@@ -110,6 +111,8 @@ def parse_read_label(text: str) -> BarLabel | None:
     mended = number != head[1]
     if found["unit"] == "m" and len(stray) == 1:
         return None  # metres, on an axis
+    if found["unit"] == "m" and (value := _value(stray)) is not None and value < 1:
+        return _label(text, stray, "mm", 0.75)  # no light microscope shows a bar below a micrometre
     return _label(text, found["number"], found["unit"], (1.0 if sure else 0.75) * (0.85 if mended else 1.0))
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from harvester.geometry import BoxPx, RgbImage
 from harvester.scale.bar_shapes import Candidate, Spot, label_distance
 
-MAX_ROWS = 3
+MAX_ROWS = 4
 REACH = 1.9
 """How far a row may stand from its bar, as `label_distance` counts."""
 LEVELS = (0.75, 0.45, 0.25)
@@ -77,7 +77,7 @@ def letter_rows(inked: Floats, candidate: Candidate, bar: Spot) -> list[LetterRo
                 rows.setdefault(box, LetterRow(BoxPx(*box), em, rank))
     kept: list[LetterRow] = []
     for row in sorted(rows.values(), key=lambda row: row.rank):
-        if all(_shared(row.box, other.box) < 0.7 for other in kept):
+        if all(_shared(row.box, other.box) < 0.7 or not 0.8 < row.em / other.em < 1.25 for other in kept):
             kept.append(row)
     return kept[:MAX_ROWS]
 

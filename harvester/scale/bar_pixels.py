@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harvester.geometry import RgbImage
-from harvester.scale.bar_chained import chained_strips
+from harvester.scale.bar_chained import CHAINED_SHAPE, chained_strips
 from harvester.scale.bar_shapes import MIN_ASPECT, Candidate, Spot
 
 MAX_SIDE_PX = 1800
@@ -24,9 +24,10 @@ MIN_RUN_SHARE = 0.022
 """Shortest straight edge, as a share of the picture's longer side."""
 MIN_STEP = 16
 """Grey levels by which a channel must change across the edge of a bar, over two rows."""
+MIN_COLOUR_STEP = 60
+"""The same for blue against red, where a coloured bar goes from dark nuclei to pale ground without a break."""
 MAX_THICK_SHARE = 0.05
 MAX_LENGTH_SHARE = 0.7
-CHAINED_SHAPE = 1.0
 MAX_RUNS = 900
 MAX_FOUND = 20
 GAP_PX = 2
@@ -129,16 +130,16 @@ def _runs(image: RgbImage) -> list[_Run]:
         return []
     along = cv2.getStructuringElement(cv2.MORPH_RECT, (shortest, 1))
     bridge = cv2.getStructuringElement(cv2.MORPH_RECT, (GAP_PX + 1, 1))
-    planes = cv2.split(image)
+    planes = [plane.astype(np.int16) for plane in cv2.split(image)]
     runs: list[_Run] = []
-    for channel, plane in enumerate(planes):
-        value = plane.astype(np.int16)
+    for channel, value in enumerate([*planes, planes[2] - planes[0]]):
+        least = MIN_STEP if channel < len(planes) else MIN_COLOUR_STEP
         step = np.zeros_like(value)
         step[1:-1] = value[2:] - value[:-2]
         for sign in (-1, 1):
             rising = np.clip(step * sign, 0, 255).astype(np.uint8)
             # the crest of the edge only: both neighbours' rows lower or equal
-            mask = (rising >= MIN_STEP).astype(np.uint8)
+            mask = (rising >= least).astype(np.uint8)
             mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, bridge)
             mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, along)
             _n, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)

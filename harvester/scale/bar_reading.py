@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from harvester.geometry import BoxPx, RgbImage
+from harvester.scale.bar_chained import CHAINED_SHAPE
 from harvester.scale.bar_labels import BarLabel, parse_read_label
 from harvester.scale.bar_letters import LetterRow, ink_map, letter_rows
 from harvester.scale.bar_shapes import Candidate, Spot, label_distance
@@ -29,8 +30,14 @@ SURE_SHAPE = 0.5
 REACH = 1.7
 MIN_READ = 0.45
 MIN_SURE = 0.5
+LABEL_INKS = ((0, 0, 0), (255, 255, 255), (30, 40, 190))
+"""Of labels whose bar has more than one colour."""
+SURE_TURNED = 0.8
+"""Text that runs upwards has its unit spelt out, or is the numbers of an axis."""
 SURE_READ = 0.65
 """Certainty of label and reading together from which nothing else is tried."""
+
+Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +69,17 @@ class _Place:
     clean: RgbImage
     rows: list[LetterRow]
 
-    def in_panel(self, read: ReadLabel) -> ReadLabel:
-        spot = _turned(read.spot, self.shown.shape[:2], 4 - self.turns)
+    def in_panel(self, box: BoxPx) -> Spot:
+        shown = Spot(float(box.x0), float(box.y0), float(box.x1), float(box.y1))
+        spot = _turned(shown, self.shown.shape[:2], 4 - self.turns)
         x, y, k = self.area.x0, self.area.y0, self.enlarge
-        return replace(read, spot=Spot(x + spot.x0 / k, y + spot.y0 / k, x + spot.x1 / k, y + spot.y1 / k))
+        return Spot(x + spot.x0 / k, y + spot.y0 / k, x + spot.x1 / k, y + spot.y1 / k)
+
+    def read_in_panel(self, row: LetterRow, reader: TextReader) -> ReadLabel | None:
+        read = _read_row(self, row, reader)
+        if read is None or (self.turns and read.label.certainty < SURE_TURNED):
+            return None
+        return replace(read, spot=self.in_panel(_whole_box(read.spot)))
 
 
 def read_labels(pixels: RgbImage, candidates: Sequence[Candidate], reader: TextReader) -> list[tuple[int, ReadLabel]]:
@@ -78,7 +92,7 @@ def read_labels(pixels: RgbImage, candidates: Sequence[Candidate], reader: TextR
         pixels: (H, W, 3) uint8 RGB, the panel.
     """
     likely = [c for c in candidates if c.shape >= MIN_SHAPE][:MAX_CROPS]
-    places = [place for candidate in likely for place in _places(pixels, candidate)]
+    places = [place for candidate in likely for ink in _inks(candidate) for place in _places(pixels, candidate, ink)]
     rows = sorted(
         (
             (row.rank - 2.0 * place.candidate.shape + 0.6 * _is_glass(place.candidate), k, row)
@@ -89,9 +103,14 @@ def read_labels(pixels: RgbImage, candidates: Sequence[Candidate], reader: TextR
     )
     labels: list[ReadLabel] = []
     for _, k, row in rows[:MAX_ROWS_READ]:
-        read = _read_row(places[k], row, reader)
+        read = places[k].read_in_panel(row, reader)
         if read is not None:
-            labels.append(places[k].in_panel(read))
+            for _, j, longer in rows:
+                if _goes_on(places[j].in_panel(longer.box), places[k].in_panel(row.box)):
+                    again = places[j].read_in_panel(longer, reader)
+                    read = _elected([read, again]) if again is not None else read
+                    break
+            labels.append(read)
             pairs = _pairs(pixels, candidates, labels)
             if any(label.sure >= SURE_READ for _, label in pairs):
                 return pairs
@@ -102,7 +121,8 @@ def read_labels(pixels: RgbImage, candidates: Sequence[Candidate], reader: TextR
             break
         if place.candidate.shape >= SURE_SHAPE and all(place.area.gap(other.area) > 0 for other in tried):
             tried.append(place)
-            labels += [place.in_panel(read) for read in _found_lines(place.shown, reader)]
+            found = _found_lines(place.shown, reader)
+            labels += [replace(read, spot=place.in_panel(_whole_box(read.spot))) for read in found]
     return _pairs(pixels, candidates, labels)
 
 
@@ -111,7 +131,21 @@ def _is_glass(candidate: Candidate) -> bool:
     return 205 < min(candidate.rgb) <= 246 and max(candidate.rgb) - min(candidate.rgb) < 25
 
 
-def _places(pixels: RgbImage, candidate: Candidate) -> list[_Place]:
+def _inks(candidate: Candidate) -> tuple[Colour, ...]:
+    return LABEL_INKS if candidate.shape >= CHAINED_SHAPE else (candidate.rgb,)
+
+
+def _goes_on(longer: Spot, row: Spot) -> bool:
+    """Whether a row is the end of a longer one, whose first letters have another ink or none that shows."""
+    level = longer.overlap_y(row) > 0.6 * max(longer.height, row.height)
+    return level and longer.x0 < row.x0 - 0.4 * row.height and longer.x1 > row.x1 - 0.5 * row.height
+
+
+def _whole_box(spot: Spot) -> BoxPx:
+    return BoxPx(int(spot.x0), int(spot.y0), int(spot.x1), int(spot.y1))
+
+
+def _places(pixels: RgbImage, candidate: Candidate, ink: Colour) -> list[_Place]:
     """Return where a candidate's label may stand: beside it and, for a vertical one, along it, read from both ends."""
     area = _around(candidate, pixels)
     if area is None:
@@ -120,7 +154,7 @@ def _places(pixels: RgbImage, candidate: Candidate) -> list[_Place]:
     enlarge = min(MAX_ENLARGED, FRAME_PX / max(pixels.shape[:2]))
     method = cv2.INTER_CUBIC if enlarge > 1 else cv2.INTER_AREA
     upright = cv2.resize(crop, None, fx=enlarge, fy=enlarge, interpolation=method)
-    inked = ink_map(upright, candidate.rgb)
+    inked = ink_map(upright, ink)
     bar = _in_crop(candidate.spot, area, enlarge)
     # letters without the tissue under them, and without the bar
     clean = np.repeat(((1.0 - inked) * 255).astype(np.uint8)[:, :, None], 3, axis=2)

@@ -181,3 +181,17 @@ def label_distance(candidate: Candidate, label: Spot) -> float:
     else:
         off = abs(bar.x0 + bar.x1 - label.x0 - label.x1) / 2 / max(bar.width, label.width)
     return gap + 0.5 * off
+
+
+def inner_of(candidate: Candidate, candidates: Sequence[Candidate]) -> Candidate:
+    """Return the bar inside when a candidate is a side of its outline, drawn in another colour; else itself."""
+    for other in candidates:
+        if other.is_vertical != candidate.is_vertical or other.shape < 0.5:
+            continue
+        a, b = candidate.spot, other.spot
+        ends = (b.y0 - a.y0, a.y1 - b.y1) if candidate.is_vertical else (b.x0 - a.x0, a.x1 - b.x1)
+        is_inside = min(ends) > 0.5 and max(ends) < max(6.0, 0.1 * candidate.length) and abs(ends[0] - ends[1]) < 2.5
+        contrast = max(abs(p - q) for p, q in zip(candidate.rgb, other.rgb, strict=True))
+        if is_inside and a.gap(b) < 1.5 and contrast > 120:
+            return other
+    return candidate
