@@ -28,6 +28,8 @@ MIN_COLOUR_STEP = 60
 """The same for blue against red, where a coloured bar goes from dark nuclei to pale ground without a break."""
 MAX_THICK_SHARE = 0.05
 MAX_LENGTH_SHARE = 0.7
+DRAWN_ASPECT, DRAWN_SHAPE = 40.0, 0.5
+"""Nothing in tissue is straight and forty times as long as thick, however its colour changes with its ground."""
 MAX_RUNS = 900
 MAX_FOUND = 20
 GAP_PX = 2
@@ -231,6 +233,8 @@ def _measure(
     purity = _purity(colour)
     shape = evenness * min(1.0, contrast / 90.0) * min(1.0, seen / 0.8) ** 2
     shape *= 0.55 + 0.45 * max(purity, min(1.0, around / 60.0) * 0.5)
+    if length >= DRAWN_ASPECT * thick and seen >= 0.6 and contrast >= 30.0:
+        shape = max(shape, DRAWN_SHAPE)
     spot = Spot(left + begin, top, left + end, bottom)
     red, green, blue = (round(float(v)) for v in colour)
     return spot, float(shape), (red, green, blue)

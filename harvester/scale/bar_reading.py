@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -32,6 +33,7 @@ MIN_READ = 0.45
 MIN_SURE = 0.5
 LABEL_INKS = ((0, 0, 0), (255, 255, 255), (30, 40, 190))
 """Of labels whose bar has more than one colour."""
+HAIRLINE_ASPECT = 40.0
 SURE_TURNED = 0.8
 """Text that runs upwards has its unit spelt out, or is the numbers of an axis."""
 SURE_READ = 0.65
@@ -132,7 +134,11 @@ def _is_glass(candidate: Candidate) -> bool:
 
 
 def _inks(candidate: Candidate) -> tuple[Colour, ...]:
-    return LABEL_INKS if candidate.shape >= CHAINED_SHAPE else (candidate.rgb,)
+    if candidate.shape >= CHAINED_SHAPE:
+        return LABEL_INKS
+    # the colour of a hairline is half that of what lies under it
+    is_hairline = candidate.length >= HAIRLINE_ASPECT * candidate.thickness
+    return (candidate.rgb, LABEL_INKS[2]) if is_hairline and min(candidate.rgb) < 200 else (candidate.rgb,)
 
 
 def _goes_on(longer: Spot, row: Spot) -> bool:
@@ -181,11 +187,28 @@ def _read_row(place: _Place, row: LetterRow, reader: TextReader) -> ReadLabel | 
     """Read a row as it is and cleared of the tissue, with little room and with more, until two readings agree."""
     reads: list[ReadLabel] = []
     for picture, room in ((place.shown, 0.4), (place.clean, 1.6), (place.clean, 0.4), (place.shown, 1.6)):
-        read = _as_label(_line(picture, row.box, row.em, room, reader))
+        line = _line(picture, row.box, row.em, room, reader)
+        if (half := _goes_further(line)) is not None:
+            line = _line(place.shown, _widened(row, *half), row.em, 0.4, reader)
+        read = _as_label(line)
         reads += [read] if read is not None else []
         if (not reads and picture is place.clean) or _is_settled(reads):
             break
     return _elected(reads) if reads else None
+
+
+def _goes_further(line: ReadText) -> tuple[float, float] | None:
+    """Say how many heights of its letters to add left and right of a number without a unit, or a unit without one."""
+    if line.score < 0.9:
+        return None
+    if re.fullmatch(r"[1-9]\d*0|[1-9]5|[1258]|0\.\d", line.text):
+        return 0.0, 3.2
+    return (2.6, 0.0) if re.fullmatch(r"[µu]m|μm|mm", line.text) else None
+
+
+def _widened(row: LetterRow, left: float, right: float) -> BoxPx:
+    box = row.box
+    return BoxPx(max(0, round(box.x0 - left * row.em)), box.y0, round(box.x1 + right * row.em), box.y1)
 
 
 def _around(candidate: Candidate, pixels: RgbImage) -> Spot | None:
