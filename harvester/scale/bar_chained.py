@@ -23,19 +23,21 @@ CHAINED_SHAPE = 1.01
 """How much such a bar looks like one: more than any strip, for its pieces are strips, too."""
 
 Classes = NDArray[np.int8]
+_Found = tuple[int, float, float, float, int]
+"""Row, start, end, length of a piece, colour of the first piece."""
 
 
 def chained_strips(image: RgbImage) -> list[Spot]:
     """Return horizontal bars of at least three pieces in a picture (H, W, 3) uint8 RGB, in its pixels."""
     ink = np.where(image.max(2) < BLACK_BELOW, 1, np.where(image.min(2) > WHITE_ABOVE, 2, 0)).astype(np.int8)
-    found: list[tuple[int, float, float, float, int]] = []  # row, start, end, piece, colour of the first piece
+    found: list[_Found] = []
     rows = np.flatnonzero(((ink == 1).sum(1) >= MIN_PIECE_PX) & ((ink == 2).sum(1) >= MIN_PIECE_PX))
     for y in rows.tolist():
         found += [(y, *chain) for chain in _chains(ink[y])]
     strips: list[Spot] = []
     while found:
         first = found[0]
-        alike = [c for c in found if abs(c[1] - first[1]) <= 2.5 and abs(c[2] - first[2]) <= 2.5 and c[4] == first[4]]
+        alike = [c for c in found if _are_one(first, c)]
         found = [c for c in found if c not in alike]
         ys = [c[0] for c in alike]
         piece = float(np.median([c[3] for c in alike]))
@@ -44,11 +46,19 @@ def chained_strips(image: RgbImage) -> list[Spot]:
             and len(ys) >= 0.7 * (max(ys) - min(ys) + 1)
             and piece >= (0.9 * len(ys) if len(ys) > 2 else 7.0)
         ):
-            begin, end = float(np.median([c[1] for c in alike])), float(np.median([c[2] for c in alike]))
-            strip = _whole(image, ink, Spot(begin, min(ys), end, max(ys) + 1), piece, first[4])
+            most = max(round((c[2] - c[1]) / c[3]) for c in alike)
+            whole = [c for c in alike if round((c[2] - c[1]) / c[3]) == most]
+            begin, end = float(np.median([c[1] for c in whole])), float(np.median([c[2] for c in whole]))
+            strip = _whole(image, ink, Spot(begin, min(ys), end, max(ys) + 1), piece, whole[0][4])
             if strip.width > 3.5 * piece and _is_printed(image, ink, strip):
                 strips.append(strip)
     return strips
+
+
+def _are_one(a: _Found, b: _Found) -> bool:
+    """Whether chains of two rows are of one bar; the last piece may run into ground of its colour in one of them."""
+    starts, ends = abs(a[1] - b[1]) <= 2.5 and a[4] == b[4], abs(a[2] - b[2]) <= 2.5
+    return b[0] - a[0] < 40 and abs(a[3] - b[3]) <= 1.0 and (starts or ends)
 
 
 def _chains(row: Classes) -> list[tuple[float, float, float, int]]:

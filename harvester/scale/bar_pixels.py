@@ -100,13 +100,18 @@ def _strips(image: RgbImage) -> list[tuple[float, float, float, float]]:
             thick = ys - top.y
             shared = np.minimum(x1s, top.x1) - np.maximum(x0s, top.x0)
             longest = np.maximum(x1s, top.x1) - np.minimum(x0s, top.x0)
-            fits = (thick >= 0.8) & (thick <= thickest) & (shared >= 0.6 * longest) & (longest >= MIN_ASPECT * thick)
+            is_near = (thick >= 0.8) & (thick <= thickest)
+            fits = is_near & (shared >= 0.6 * longest) & (longest >= MIN_ASPECT * thick)
             fits &= longest <= MAX_LENGTH_SHARE * max(width, 0.6 * height)
-            if not fits.any():
-                continue
-            nearest = int(np.argmin(np.where(fits, thick, np.inf)))
-            bottom = bottoms[nearest]
-            strips.append((min(top.x0, bottom.x0), top.y, max(top.x1, bottom.x1), bottom.y))
+            if fits.any():
+                bottom = bottoms[int(np.argmin(np.where(fits, thick, np.inf)))]
+                strips.append((min(top.x0, bottom.x0), top.y, max(top.x1, bottom.x1), bottom.y))
+            # an edge of the tissue may go on where that of the bar ends
+            fits = is_near & (shared < 0.6 * longest) & (shared >= np.maximum(MIN_RUN_PX, 3.0 * thick))
+            fits &= shared >= 0.6 * np.minimum(x1s - x0s, top.x1 - top.x0)
+            if fits.any():
+                bottom = bottoms[int(np.argmin(np.where(fits, thick, np.inf)))]
+                strips.append((max(top.x0, bottom.x0), top.y, min(top.x1, bottom.x1), bottom.y))
     return strips
 
 
@@ -265,12 +270,19 @@ def _ends(line: Floats, colour: Floats, ground: Floats, a: int, b: int) -> tuple
     if wide is None or narrow is None:
         return wide or narrow
     other = max(18.0, 5.0 * inside, 0.1 * contrast)
+    standing = np.linalg.norm(line - ground, axis=1)
+
+    def goes_on(first: float, end: float) -> bool:
+        """Whether a piece is of the strip: it stands out from above and below as the rest does, or has its colour."""
+        piece = slice(max(0, round(first)), max(1, round(first) + 1, round(end)))
+        return bool(np.median(standing[piece]) > 0.5 * contrast or np.median(off[piece]) <= other)
+
     # colour is saved at half the pixels, which blurs its ends by three; white has none
     slack = max(2.0 if float(colour.min()) > 225 else 4.0, 0.015 * (b - a))
     begin, end = wide
-    if narrow[0] - begin > slack and np.median(off[max(0, round(begin)) : max(1, round(narrow[0]))]) > other:
+    if narrow[0] - begin > slack and not goes_on(begin, narrow[0]):
         begin = narrow[0]
-    if end - narrow[1] > slack and np.median(off[round(narrow[1]) : max(round(narrow[1]) + 1, round(end))]) > other:
+    if end - narrow[1] > slack and not goes_on(narrow[1], end):
         end = narrow[1]
     return begin, end
 

@@ -354,5 +354,6 @@ def _is_letter(candidate: Candidate, label: Spot) -> bool:
     if candidate.is_vertical and s.height <= 1.3 * label.height and s.overlap_y(label) > 0.5 * s.height:
         return True
     x, y = 0.5 * (s.x0 + s.x1), 0.5 * (s.y0 + s.y1)
-    inside = label.x0 <= x <= label.x1 and label.y0 + 0.1 * label.height <= y <= label.y1 - 0.1 * label.height
-    return inside and candidate.length < 0.6 * max(label.width, label.height)
+    inside = label.x0 <= x <= label.x1 and label.y0 <= y <= label.y1
+    # no stroke is longer than its letter is high, but for a vertical label's
+    return inside and candidate.length < (0.9 if label.width > label.height else 0.6) * max(label.height, 4.0)
