@@ -32,6 +32,8 @@ DRAWN_ASPECT, DRAWN_SHAPE = 40.0, 0.5
 """Nothing in tissue is straight and forty times as long as thick, however its colour changes with its ground."""
 MAX_RUNS = 900
 MAX_FOUND = 20
+MAX_CUT = 3
+"""How many edges below are tried for one above that goes on beyond them."""
 GAP_PX = 2
 """Columns of an edge that may be missing: a speck of noise, the foot of a letter."""
 
@@ -109,9 +111,8 @@ def _strips(image: RgbImage) -> list[tuple[float, float, float, float]]:
             # an edge of the tissue may go on where that of the bar ends
             fits = is_near & (shared < 0.6 * longest) & (shared >= np.maximum(MIN_RUN_PX, 3.0 * thick))
             fits &= shared >= 0.6 * np.minimum(x1s - x0s, top.x1 - top.x0)
-            if fits.any():
-                bottom = bottoms[int(np.argmin(np.where(fits, thick, np.inf)))]
-                strips.append((max(top.x0, bottom.x0), top.y, min(top.x1, bottom.x1), bottom.y))
+            for k in sorted(np.flatnonzero(fits).tolist(), key=thick.__getitem__)[:MAX_CUT]:
+                strips.append((max(top.x0, bottoms[k].x0), top.y, min(top.x1, bottoms[k].x1), bottoms[k].y))
     return strips
 
 

@@ -9,7 +9,7 @@ from harvester.letters import MAX_CHARS, split_caption
 from harvester.records import SubjectReading
 from harvester.subject.diagnosis import diagnosis_in, is_healthy
 from harvester.subject.organs import BY_NAME, NOT_THE_ORGAN, ORGANS, WORDS, chain
-from harvester.subject.species import is_clinical, is_graft, species_in
+from harvester.subject.species import is_clinical, is_graft, is_invertebrate, species_in
 
 SCORES = {"panel": 0.97, "caption": 0.92, "whole caption": 0.9, "title": 0.85, "mesh": 0.7}
 """How sure an answer from each source is, before anything else is known."""
@@ -18,6 +18,7 @@ CLINICAL_SCORE = 0.8
 _SOURCES = {"panel": "panel", "caption": "caption", "whole caption": "caption", "title": "title", "mesh": "mesh"}
 
 _NO_PICTURE = re.compile(
+    r"\b\w{1,30} analys[ei]s of (?:the )?(?:percent\w*|numbers?|levels?|rates?|areas?|thickness)\b|"
     r"\b(?:surviv\w+|curves?|plots?|graphs?|histograms?|quantifi\w+|flow cytometr\w+|western|immunoblot\w*|blots?|"
     r"PCR|gels?\b|"
     r"electrophoresis|chromatograms?|scores?|scoring|genom\w+|phylogen\w+|schem\w+|diagrams?|workflow|"
@@ -124,7 +125,7 @@ def _own_words(panel_part: str, caption: str) -> tuple[str, str]:
 def shows_no_picture(words: str) -> bool:
     """Whether words speak of a chart, a gel or a drawing before they speak of anything that can be photographed."""
     chart, picture = _NO_PICTURE.search(words), _PICTURE.search(words)
-    return chart is not None and (picture is None or chart.start() < picture.start())
+    return chart is not None and (picture is None or chart.start() <= picture.start())
 
 
 def organs_in(words: str) -> tuple[str, ...]:
@@ -159,9 +160,13 @@ def _smallest(names: dict[str, bool]) -> tuple[str, ...]:
 
 
 def _organ(own: str, levels: dict[str, str], terms: str) -> tuple[str | None, str | None]:
-    if shows_no_picture(own) or _CULTURE.search(own) or is_graft(f"{own} {levels['whole caption']}"):
-        return None, None
     whole = levels["whole caption"]
+    if shows_no_picture(own) or _CULTURE.search(own) or is_graft(f"{own} {whole}"):
+        return None, None
+    if not _PICTURE.search(whole) or (shows_no_picture(levels["caption"]) and not _PICTURE.search(own)):
+        return None, None  # nothing says that tissue is shown, or the preamble says that charts are
+    if is_invertebrate(" ".join([*levels.values(), terms])):
+        return None, None
     weak: tuple[str, str] | None = None
     if _CULTURE.search(levels["caption"]) and not _PICTURE.search(own):
         return None, None

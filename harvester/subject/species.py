@@ -56,6 +56,13 @@ _GRAFT = re.compile(
     r"xenograft|\bxenotransplant|\bnude (?:mice|mouse|rats?)\b|\b(?:nod[/ -])?scid\b|\bPDX\b", re.IGNORECASE
 )
 
+_SPINELESS = {"Drosophila melanogaster", "Caenorhabditis elegans"}
+_INVERTEBRATE = re.compile(
+    r"\bdrosophila\b|\bflies\b|\bC\. elegans\b|\bnematodes?\b|\bmosquito\w*|\binsects?\b|\blarva(?:e|l)?\b|"
+    r"\bmolluscs?\b|\bmussels?\b|\boysters?\b|\bsnails?\b|\bcrabs?\b|\bshrimps?\b|\bhoney ?bees?\b|\bsea urchins?\b",
+    re.IGNORECASE,
+)
+
 
 def species_in(words: str) -> tuple[str, ...]:
     """Return the species that are named, each once; those of antibodies and sera left out."""
@@ -66,6 +73,11 @@ def species_in(words: str) -> tuple[str, ...]:
 def is_graft(words: str) -> bool:
     """Whether tissue of one species grows in another here."""
     return bool(_GRAFT.search(words))
+
+
+def is_invertebrate(words: str) -> bool:
+    """Whether only animals without the organs of the list are spoken of: a fly's heart is none of them."""
+    return bool(_INVERTEBRATE.search(words)) and not set(species_in(words)) - _SPINELESS
 
 
 def is_clinical(words: str) -> bool:
