@@ -101,7 +101,9 @@ def parse_read_label(text: str) -> BarLabel | None:
         return None
     stray = found["number"].strip()
     if re.fullmatch(r"0[1-9]\d?", stray):
-        # nobody prints 01: the point between is too small for the reader
+        if stray not in head[1]:
+            return None
+        # nobody prints 01: the point between is too small for the reader; nor has tissue bars below a micrometre
         unit = "mm" if found["unit"] == "m" else found["unit"]
         return _label(text, f"0.{stray[1:]}", unit, 0.85)
     if re.fullmatch(r"\d+1", stray) and _value(stray) not in ROUND_VALUES and _value(stray[:-1]) in ROUND_VALUES:
@@ -111,8 +113,8 @@ def parse_read_label(text: str) -> BarLabel | None:
     mended = number != head[1]
     if found["unit"] == "m" and len(stray) == 1:
         return None  # metres, on an axis
-    if found["unit"] == "m" and (value := _value(stray)) is not None and value < 1:
-        return _label(text, stray, "mm", 0.75)  # no light microscope shows a bar below a micrometre
+    if found["unit"] == "m" and (value := _value(stray)) is not None and value < 1 and "." in head[1]:
+        return _label(text, stray, "mm", 0.75)
     return _label(text, found["number"], found["unit"], (1.0 if sure else 0.75) * (0.85 if mended else 1.0))
 
 

@@ -26,6 +26,8 @@ MAX_ROWS_READ = 10
 MAX_FINDINGS = 2
 """How often a panel is given to the finder of lines, which costs as much as ten lines."""
 MIN_SHAPE = 0.3
+MIN_STAINED, STAINED_ASPECT = 0.45, 8.0
+"""The same, and how many times as long as thick, for a strip in a colour that tissue has, too."""
 SURE_SHAPE = 0.5
 """From this on letters that the rows of its ink do not give are looked for by the finder of lines."""
 REACH = 1.7
@@ -93,7 +95,7 @@ def read_labels(pixels: RgbImage, candidates: Sequence[Candidate], reader: TextR
     Args:
         pixels: (H, W, 3) uint8 RGB, the panel.
     """
-    likely = [c for c in candidates if c.shape >= MIN_SHAPE][:MAX_CROPS]
+    likely = [c for c in candidates if _is_drawn(c)][:MAX_CROPS]
     places = [place for candidate in likely for ink in _inks(candidate) for place in _places(pixels, candidate, ink)]
     rows = sorted(
         (
@@ -126,6 +128,15 @@ def read_labels(pixels: RgbImage, candidates: Sequence[Candidate], reader: TextR
             found = _found_lines(place.shown, reader)
             labels += [replace(read, spot=place.in_panel(_whole_box(read.spot))) for read in found]
     return _pairs(pixels, candidates, labels)
+
+
+def _is_drawn(candidate: Candidate) -> bool:
+    """Whether a strip was drawn rather than stained: in an ink, or longer than straight edges of tissue are."""
+    low, high = min(candidate.rgb), max(candidate.rgb)
+    is_ink = high < 60 or low > 246 or high - low > 110 or (high < 130 and high - low < 14)
+    if is_ink or candidate.found_in == "vector":
+        return candidate.shape >= MIN_SHAPE
+    return candidate.shape >= MIN_STAINED and candidate.length >= STAINED_ASPECT * candidate.thickness
 
 
 def _is_glass(candidate: Candidate) -> bool:

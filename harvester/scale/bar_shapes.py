@@ -183,9 +183,11 @@ def label_distance(candidate: Candidate, label: Spot) -> float:
     return gap + 0.5 * off
 
 
-def inner_of(candidate: Candidate, candidates: Sequence[Candidate]) -> Candidate:
-    """Return the bar inside when a candidate is a side of its outline, drawn in another colour; else itself."""
+def bar_of(candidate: Candidate, candidates: Sequence[Candidate]) -> Candidate:
+    """Return the bar that a candidate is a piece of, or a side of the outline of; else itself."""
     for other in candidates:
+        if _is_piece(candidate, other):
+            return other
         if other.is_vertical != candidate.is_vertical or other.shape < 0.5:
             continue
         a, b = candidate.spot, other.spot
@@ -195,3 +197,14 @@ def inner_of(candidate: Candidate, candidates: Sequence[Candidate]) -> Candidate
         if is_inside and a.gap(b) < 1.5 and contrast > 120:
             return other
     return candidate
+
+
+def _is_piece(candidate: Candidate, whole: Candidate) -> bool:
+    """Whether a candidate is a part of another one of its colour: JPEG blocks of one bar differ a little."""
+    a, b = candidate.spot, whole.spot
+    if whole.is_vertical != candidate.is_vertical or whole.shape < 0.45 or whole.length < 1.3 * candidate.length:
+        return False
+    along, across = (a.overlap_y(b), a.overlap_x(b)) if whole.is_vertical else (a.overlap_x(b), a.overlap_y(b))
+    colour = max(abs(p - q) for p, q in zip(candidate.rgb, whole.rgb, strict=True))
+    thick = 1.6 * max(candidate.thickness, 2.0)
+    return along > 0.9 * candidate.length and across > -1.0 and colour < 50 and whole.thickness < thick

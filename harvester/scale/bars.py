@@ -14,7 +14,7 @@ from harvester.records import Figure, Panel, ScaleBar, StatedLength
 from harvester.scale.bar_labels import BarLabel, parse_label
 from harvester.scale.bar_pixels import pixel_candidates
 from harvester.scale.bar_reading import read_labels
-from harvester.scale.bar_shapes import Candidate, Spot, drawn_candidates, inner_of, pair_up, to_native
+from harvester.scale.bar_shapes import Candidate, Spot, bar_of, drawn_candidates, pair_up, to_native
 from harvester.scale.lettering import TextReader
 
 PLAUSIBLE_MPP_UM = (0.02, 60.0)
@@ -78,13 +78,13 @@ def _burned_in(
     bars = []
     if reader is not None:
         for i, read in read_labels(panel.pixels, candidates, reader):
-            candidate = inner_of(candidates[i], candidates)
+            candidate = bar_of(candidates[i], candidates)
             score = read.certainty * (0.6 + 0.4 * min(1.0, candidate.shape / 0.6))
             if lengths:
                 score *= 1.0 if any(abs(s.length_um / read.label.length_um - 1) < 0.01 for s in lengths) else 0.8
             bars.append(_bar(candidate, read.label, "ocr", score))
     if not bars and lengths:
-        best = inner_of(max(candidates, key=_likely), candidates)
+        best = bar_of(max(candidates, key=_likely), candidates)
         if _likely(best) >= UNLABELLED_SHAPE:
             bars.append(_bar(best, _from_caption(lengths[0]), "caption", 0.8 * _likely(best) * lengths[0].score))
     return bars
