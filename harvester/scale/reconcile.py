@@ -45,7 +45,7 @@ class ErrorModels:
         objective_log2, objective_sd: log2 of (µm per pixel times objective) over articles, and its spread.
         objective_n: Articles it was learnt from.
         bar_sd: Error of a bar's reading.
-        article_limit_sd: How far an article's bars may lie from their images in the mean, in the images' own spreads.
+        article_limit_sd: How far an article's bars may lie from their images and nuclei in the mean, in their spreads.
         stop_below: Log evidence for the bar, against any other scale, below which it is a conflict.
     """
 
@@ -120,19 +120,19 @@ def reconcile_article(items: Sequence[Witnesses], models: ErrorModels | None = N
 
     Who draws one bar wrongly has the scale of the microscope wrong, and draws the next one so. When at least two of an
     article's bars contradict the tissue, and at least half of them do, the others are not believed either. Nor is any
-    when all together lie farther from their images, in the mean, than the images of one patient ever err together.
+    when all together lie farther from their images and nuclei, in the mean, than those of one patient err together.
     """
     models = models or shipped_models()
     verdicts = [reconcile(item, models) for item in items]
     barred = [k for k, item in enumerate(items) if item.bar_mpp_um is not None]
     against = [k for k in barred if verdicts[k].agreement == "conflict"]
-    apart = mean_distance(items)
+    apart = mean_distance(items, models)
     if len(against) >= MIN_WRONG_BARS and 2 * len(against) >= len(barred):
         because = f"{len(against)} of the {len(barred)} bars of this article contradict their tissue."
     elif apart is not None and abs(apart[0]) > models.article_limit_sd:
         because = (
             f"the bars of this article together make pixels {2.0 ** abs(apart[1]):.1f} times as"
-            f" {'large' if apart[1] > 0 else 'small'} as their images look."
+            f" {'large' if apart[1] > 0 else 'small'} as their tissue looks."
         )
     else:
         return verdicts
@@ -149,18 +149,24 @@ def reconcile_article(items: Sequence[Witnesses], models: ErrorModels | None = N
     return verdicts
 
 
-def mean_distance(items: Sequence[Witnesses]) -> tuple[float, float] | None:
-    """Return how far bars lie from their images in the mean: in the images' own spreads, and in log2.
+def mean_distance(items: Sequence[Witnesses], models: ErrorModels | None = None) -> tuple[float, float] | None:
+    """Return how far bars lie from their images and nuclei in the mean: in the spreads of these, and in log2.
 
-    None for fewer than two bars with an image that answers. In spreads, because an image that is unsure of itself may
-    be far from a right bar.
+    None for fewer than two bars whose image or nuclei say anything. In spreads, because an image that is unsure of
+    itself may be far from a right bar.
     """
+    models = models or shipped_models()
     found = []
     for item in items:
-        image = _image_normal(item)
-        if item.bar_mpp_um is not None and image is not None:
-            away = math.log2(item.bar_mpp_um) - image[0]
-            found.append((away / image[1], away))
+        said = []
+        if (image := _image_normal(item)) is not None:
+            said.append(image)
+        if item.nucleus_px is not None:
+            said.append((models.nucleus_log2_um - math.log2(item.nucleus_px), models.nucleus_sd))
+        if item.bar_mpp_um is not None and said:
+            away = [math.log2(item.bar_mpp_um) - centre for centre, _ in said]
+            in_spreads = sum(a / spread for a, (_, spread) in zip(away, said, strict=True)) / math.sqrt(len(said))
+            found.append((in_spreads, sum(away) / len(away)))
     if len(found) < MIN_WRONG_BARS:
         return None
     return sum(z for z, _ in found) / len(found), sum(away for _, away in found) / len(found)

@@ -149,7 +149,7 @@ def fit(found: list[Field]) -> ErrorModels:
     tune = [f for f in found if f.side is Split.CALIBRATION]
     evidence = sorted(log_evidence(f.said, f.mpp_um, models) for f in tune)
     stop = evidence[int(STOPPED_RIGHT * len(evidence))] - 1e-3
-    limit = [abs(v) for v in _article_errors(f for f in found if f.side is not Split.TEST)]
+    limit = [abs(v) for v in _article_errors((f for f in found if f.side is not Split.TEST), models)]
     return replace(
         models,
         stop_below=round(min(stop, 0.0), 3),
@@ -157,12 +157,12 @@ def fit(found: list[Field]) -> ErrorModels:
     )
 
 
-def _article_errors(found: Iterable[Field]) -> Iterator[float]:
-    """How far right bars on a patient's fields lie from their images in the mean, in the images' own spreads."""
+def _article_errors(found: Iterable[Field], models: ErrorModels) -> Iterator[float]:
+    """How far right bars on a patient's fields lie from their images and nuclei in the mean, in their spreads."""
     by_group: dict[str, list[Witnesses]] = defaultdict(list)
     for field in found:
         by_group[field.image.group].append(replace(field.said, bar_mpp_um=field.mpp_um))
-    distances = (rule.mean_distance(items) for items in by_group.values())
+    distances = (rule.mean_distance(items, models) for items in by_group.values())
     yield from (distance[0] for distance in distances if distance is not None)
 
 
