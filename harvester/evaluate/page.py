@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import csv
 import html
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harvester.evaluate.measure import MIN_ARTICLES, MIN_SNAPSHOTS, Compared, Line, ObjectiveSize
+from harvester.evaluate.measure import MIN_ARTICLES, MIN_SNAPSHOTS, Compared, Line, ObjectiveSize, band_of
 
 HEAD = ("truth", "by", "name", "snapshots", "articles", "median", "p90", "bias", "coverage", "abstained", "")
 NOTE = (
     "Errors are log2(image / truth): 1 is a factor of two; bias above 0 is too coarse. Coverage: share of truths inside"
     " the image's 90 % interval. Bars that were called conflicts count under 'all scale bars as read' only."
 )
+
+MAX_GROUPS = 12
+MARKS = {"review": ("#1b7f5c", "o"), "scale_bar": ("#2c5aa0", "o"), "scale_bar_in_conflict": ("#c0392b", "x")}
 
 
 def text_page(lines: Sequence[Line], sizes: Sequence[ObjectiveSize]) -> str:
@@ -99,8 +103,7 @@ def _plots(folder: Path, compared: Sequence[Compared], sizes: Sequence[Objective
     if compared:
         figure = Figure(figsize=(5.6, 5.2), layout="constrained")
         axes = figure.add_subplot()
-        kinds = (("review", "#1b7f5c", "o"), ("scale_bar", "#2c5aa0", "o"), ("scale_bar_in_conflict", "#c0392b", "x"))
-        for truth, colour, marker in kinds:
+        for truth, (colour, marker) in MARKS.items():
             here = [item for item in compared if item.truth == truth]
             if here:
                 axes.scatter([i.true_mpp_um for i in here], [i.image_mpp_um for i in here], s=22, c=colour,
@@ -115,6 +118,15 @@ def _plots(folder: Path, compared: Sequence[Compared], sizes: Sequence[Objective
         axes.legend(frameon=False, loc="upper left")
         FigureCanvasAgg(figure).print_png(str(folder / "image_against_truth.png"))
         made.append(("image_against_truth.png", "Each point a snapshot; dotted: a factor of two."))
+        figure = Figure(figsize=(9.6, 4.4), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True)
+        _errors_by(left, compared, lambda item: band_of(item.true_mpp_um), "magnification by bar or review")
+        _errors_by(right, compared, lambda item: item.publisher, "publisher (registrant of the DOI)")
+        left.set_ylabel("log2(image / bar or review)")
+        FigureCanvasAgg(figure).print_png(str(folder / "errors_by_band_and_publisher.png"))
+        made.append(
+            ("errors_by_band_and_publisher.png", "Errors of the image; above 0 too coarse, dotted: a factor of two.")
+        )
     if sizes:
         figure = Figure(figsize=(6.4, 4.4), layout="constrained")
         axes = figure.add_subplot()
@@ -133,3 +145,29 @@ def _plots(folder: Path, compared: Sequence[Compared], sizes: Sequence[Objective
             ("objectives.png", "Pixel sizes (review, believed bar or image) of panels with a stated objective.")
         )
     return made
+
+
+def _errors_by(axes: Any, compared: Sequence[Compared], key: Callable[[Compared], str], title: str) -> None:
+    """Draw a box and the single errors of each group, the largest `MAX_GROUPS` groups."""
+    groups: dict[str, list[Compared]] = defaultdict(list)
+    for item in compared:
+        groups[key(item)].append(item)
+    names = sorted(sorted(groups, key=lambda name: -len(groups[name]))[:MAX_GROUPS], key=_in_order)
+    axes.boxplot([[i.error_log2 for i in groups[name]] for name in names], positions=range(len(names)), widths=0.5,
+                 whis=(5, 95), showfliers=False)  # fmt: skip
+    for k, name in enumerate(names):
+        spread = np.linspace(-0.16, 0.16, len(groups[name])) if len(groups[name]) > 1 else [0.0]
+        for truth, (colour, marker) in MARKS.items():
+            here = [(k + x, i.error_log2) for x, i in zip(spread, groups[name], strict=True) if i.truth == truth]
+            if here:
+                axes.plot(*zip(*here, strict=True), marker, ms=4, c=colour, alpha=0.7)
+    for level, style in ((0.0, "-"), (1.0, ":"), (-1.0, ":")):
+        axes.axhline(level, c="#999", lw=0.8, ls=style)
+    axes.set_xticks(range(len(names)), [f"{name}\nn={len(groups[name])}" for name in names], fontsize=8)
+    axes.set_xlabel(title)
+
+
+def _in_order(name: str) -> tuple[float, str]:
+    """Sort bands of magnification by their numbers, other names by their letters."""
+    head = name.removeprefix("above ").split("-")[0].removesuffix("x")
+    return (float(head) + name.startswith("above"), name) if name.endswith("x") else (0.0, name)

@@ -14,7 +14,7 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +31,14 @@ from harvester.stain.detect import score_kind
 from tests.harvester.scale.drawn_bars import HELD_OUT_SEED, DrawnBar, as_panel, draw_bar
 
 MICROGRAPHS = ("he", "ihc", "other_stain", "cytology", "fluorescence", "electron")
+HOLDS = ("with a labelled bar", "with other letters", "without letters")
 
 
 @dataclass(frozen=True)
 class TimedReader(TextReader):
     """A reader that notes the processor time it takes."""
 
-    seconds: tuple[list[float], ...] = ([],)
+    seconds: tuple[list[float], ...] = field(default_factory=lambda: ([],))
 
     def find_lines(self, pixels: RgbImage) -> list[ReadText]:
         begin = time.process_time()
@@ -74,20 +75,27 @@ def judge(drawn: DrawnBar, bars: list[ScaleBar]) -> tuple[str, float | None]:
     return ("right" if abs(error) <= 0.02 else "length"), error
 
 
+def _holds(drawn: DrawnBar) -> str:
+    if drawn.box is not None and drawn.style != "unlabelled":
+        return HOLDS[0]
+    return HOLDS[1] if drawn.style in ("letters", "underline", "axis") else HOLDS[2]
+
+
 def bench_drawn(first: int, n_pictures: int, histology: Path | None, n_misses: int) -> None:
     reader = TimedReader()
     reader.read_line(np.zeros((48, 96, 3), np.uint8))  # the models load before the clock runs
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     errors: list[float] = []
     worst: list[str] = []
-    seconds, read_in = 0.0, 0
+    seconds, read_in = 0.0, Counter[str]()
     for seed in range(first, first + n_pictures):
         drawn = draw_bar(seed, histology=histology)
         panel, figure = as_panel(drawn)
         calls, begin = len(reader.seconds[0]), time.process_time()
         bars = find_scale_bars(panel, figure, drawn.stated, reader)
         seconds += time.process_time() - begin
-        read_in += len(reader.seconds[0]) > calls
+        read_in[_holds(drawn)] += len(reader.seconds[0]) > calls
+        read_in[f"pictures {_holds(drawn)}"] += 1
         verdict, error = judge(drawn, bars)
         counts[drawn.style][verdict] += 1
         errors += [abs(error)] if error is not None else []
@@ -113,7 +121,7 @@ def bench_drawn(first: int, n_pictures: int, histology: Path | None, n_misses: i
     print(f"pixel size right of all bars {total['right'] / true:.3f}, of all given {total['right'] / given:.3f}")
     ocr = sum(reader.seconds[0])
     print(f"{seconds / n_pictures:.2f} s of processor time a picture, {ocr / seconds:.0%} of it reading text, ", end="")
-    print(f"which ran in {read_in / n_pictures:.0%} of the pictures")
+    print("which ran in " + ", ".join(f"{read_in[k]} of {read_in[f'pictures {k}']} pictures {k}" for k in HOLDS))
     print("\n".join(worst[:n_misses]), end="\n\n")
 
 

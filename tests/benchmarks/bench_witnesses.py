@@ -32,7 +32,10 @@ from hagnifinder.training.density import SUSPECT_DATASETS
 from harvester.magnification import measure_nuclei
 from harvester.records import Witnesses
 from harvester.scale import reconcile as rule
+from harvester.scale.bars import find_scale_bars
+from harvester.scale.lettering import TextReader
 from harvester.scale.reconcile import ErrorModels, log_evidence, reconcile, reconcile_article, shipped_models
+from tests.harvester.scale.drawn_bars import STYLES, with_bar, as_panel
 
 FACTORS = (1.0, 1.9, 3.6)
 SIDE_PX = 800
@@ -236,6 +239,42 @@ def _report_articles(test: list[Field], models: ErrorModels) -> None:
         print(f"| {name} | {stopped / n:.3f} |")
 
 
+def report_image(folder: Path, predictors: dict[str, Predictor]) -> None:
+    """Print how far the image lies from bars that are drawn over fields of test patients, printed and read again."""
+    reader = TextReader()
+    errors: list[float] = []
+    inside, n, read, abstained = 0, 0, 0, 0
+    seen: Counter[str] = Counter()
+    for image in read_catalog(folder):
+        left_out = image.scale_quality == "C" or image.dataset in SUSPECT_DATASETS or seen[image.group] >= 2
+        if left_out or split_of(image.group) is not Split.TEST:
+            continue
+        seen[image.group] += 1
+        rgb = read_rgb(image.path)
+        for factor in FACTORS:
+            small = _published(rgb, factor)
+            if small is None or image.mpp_um * factor > 6.0:
+                break
+            rng = np.random.default_rng([n, 20261124])
+            style = str(rng.choice([s for s in STYLES if s not in ("unlabelled", "shrunk")]))
+            panel, figure = as_panel(with_bar(rng, small, image.mpp_um * factor, style))
+            n += 1
+            bars = find_scale_bars(panel, figure, [], reader)
+            if not bars or not bars[0].mpp_um:
+                continue
+            read += 1
+            answer = predictors.get(image.dataset, predictors[""]).predict(panel.pixels)
+            if answer.abstained or not answer.mpp_um or not answer.mpp_lo_um or not answer.mpp_hi_um:
+                abstained += 1
+                continue
+            errors.append(math.log2(answer.mpp_um / bars[0].mpp_um))
+            inside += answer.mpp_lo_um <= bars[0].mpp_um <= answer.mpp_hi_um
+    print(f"\nimage against bars drawn over {n} fields of {len(seen)} test patients, printed, and read again: ", end="")
+    print(f"{read} bars read, the image abstains from {abstained}; median error {np.median(np.abs(errors)):.3f} log2, ")
+    print(f"bias {np.median(errors):+.3f}, 90th percentile {np.quantile(np.abs(errors), 0.9):.3f}; ", end="")
+    print(f"the 90 % interval holds {inside / len(errors):.3f} of {len(errors)}")
+
+
 def report_nuclei(found: list[Field], seconds: float) -> None:
     print("\n| µm/px | set | fields | patients | measured | median µm | spread log2 | worst log2 |\n|" + "---|" * 8)
     names = sorted({f.image.dataset for f in found})
@@ -263,7 +302,8 @@ def main() -> None:
     parser.add_argument("--histology", type=Path, default=Path("../shared/histology"))
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    found = list(fields(options.histology, predictors_of(options.model, options.folds)))
+    predictors = predictors_of(options.model, options.folds)
+    found = list(fields(options.histology, predictors))
     picture = _published(read_rgb(found[0].image.path), 1.0)
     assert picture is not None
     start = time.process_time()
@@ -273,6 +313,7 @@ def main() -> None:
     models = fit(found)
     print("\nfitted on train and calibration patients: " + json.dumps(asdict(models)))
     report_bars(found, models)
+    report_image(options.histology, predictors)
     if options.fit:
         path = Path(rule.__file__).parent / "error_models.json"
         path.write_text(json.dumps(asdict(models), indent=1) + "\n", encoding="utf-8")

@@ -82,7 +82,7 @@ def draw_bar(seed: int, style: str | None = None, histology: Path | None = None)
     pixels, mpp_um = _field(rng, histology, held_out=seed >= HELD_OUT_SEED)
     if style in NEGATIVES:
         return DrawnBar(_published(_decoy(rng, pixels, style), rng), style)
-    return _with_bar(rng, pixels, mpp_um, style)
+    return with_bar(rng, pixels, mpp_um, style)
 
 
 @lru_cache(maxsize=4)
@@ -141,7 +141,7 @@ def _label(rng: Generator, length_um: float) -> tuple[str, float, str]:
     return f"{value:g}{space}{unit}", value, unit
 
 
-def _with_bar(rng: Generator, pixels: RgbImage, mpp_um: float, style: str) -> DrawnBar:
+def with_bar(rng: Generator, pixels: RgbImage, mpp_um: float, style: str) -> DrawnBar:
     finer = int(rng.integers(2, 4)) if style == "shrunk" else 1
     if finer > 1:
         pixels = cv2.resize(pixels, None, fx=finer, fy=finer, interpolation=cv2.INTER_CUBIC)

@@ -96,7 +96,7 @@ def test_bars_of_one_article_stand_and_fall_together():
     assert reconcile(passing, MODELS).agreement == "agree"
     assert [v.agreement for v in together] == ["conflict"] * 3
     assert "2 of the 3 bars of this article" in together[2].reason
-    many = [replace(passing, snapshot_id=f"p{k}", bar_mpp_um=0.42) for k in range(3)]
+    many = [replace(passing, snapshot_id=f"p{k}", nucleus_px=14.0, bar_mpp_um=0.42) for k in range(3)]
     assert [v.agreement for v in reconcile_article([*wrong, *many], MODELS)] == ["conflict"] * 2 + ["agree"] * 3
 
 
@@ -107,10 +107,21 @@ def test_bars_that_all_lie_a_little_to_one_side_are_not_believed_together():
     assert [v.agreement for v in reconcile_article(alike[:1], MODELS)] == ["agree"]
     together = reconcile_article(alike, MODELS)
     assert [v.agreement for v in together] == ["conflict"] * 3
-    assert "1.4 times as large as their images look" in together[0].reason
+    assert "1.4 times as large as their tissue looks" in together[0].reason
     assert [v.agreement for v in reconcile_article(both_ways, MODELS)] == ["agree"] * 3
     unsure = [image(0.5, 2.2, bar_mpp_um=0.7, snapshot_id=f"s{k}") for k in range(3)]
     assert [v.agreement for v in reconcile_article(unsure, MODELS)] == ["agree"] * 3
+
+
+def test_nuclei_alone_make_an_articles_bars_doubtful_together():
+    doubled = [Witnesses(f"s{k}", "a", nucleus_px=40.0, bar_mpp_um=0.4) for k in range(3)]
+    natural = [Witnesses(f"s{k}", "a", nucleus_px=20.0, bar_mpp_um=0.4) for k in range(3)]
+
+    together = reconcile_article(doubled, MODELS)
+
+    assert [v.agreement for v in together] == ["conflict"] * 3
+    assert "nuclei would be 16 µm wide" in together[0].reason
+    assert [v.agreement for v in reconcile_article(natural, MODELS)] == ["agree"] * 3
 
 
 def test_bars_doubted_for_their_article_tell_how_wide_their_nuclei_would_be():
