@@ -50,7 +50,10 @@ def chained_strips(image: RgbImage) -> list[Spot]:
             whole = [c for c in alike if round((c[2] - c[1]) / c[3]) == most]
             begin, end = float(np.median([c[1] for c in whole])), float(np.median([c[2] for c in whole]))
             strip = _whole(image, ink, Spot(begin, min(ys), end, max(ys) + 1), piece, whole[0][4])
-            if strip.width > 3.5 * piece and _is_printed(image, ink, strip):
+            middle = ink[(min(ys) + max(ys)) // 2, int(strip.x0) : int(strip.x1)]
+            n_black = int((middle == 1).sum() / piece + 0.5)
+            # one black piece between white ones is a strip across glass
+            if strip.width > 3.5 * piece and n_black > 1 and _is_printed(image, ink, strip):
                 strips.append(strip)
     return strips
 

@@ -339,8 +339,12 @@ def _pairs(
     for label in labels:
         for i, candidate in enumerate(candidates):
             distance = label_distance(candidate, label.spot)
-            if distance <= REACH and not _is_letter(candidate, label.spot):
-                fit = 2.0 * candidate.shape + 2.0 * label.sure - _is_ground(pixels, candidate, label.spot)
+            if (
+                distance <= REACH
+                and not _is_letter(candidate, label.spot)
+                and not _is_ground(pixels, candidate, label.spot)
+            ):
+                fit = 2.0 * candidate.shape + 2.0 * label.sure
                 ranked.append((distance - fit, -label.sure, i, label))
     ranked.sort(key=lambda item: item[:3])
     taken: list[tuple[int, ReadLabel]] = []
@@ -352,7 +356,8 @@ def _pairs(
 
 def _is_ground(pixels: RgbImage, candidate: Candidate, label: Spot) -> bool:
     """Whether a strip has the colour of what a label is printed on: the rim of its box."""
-    under = pixels[max(0, int(label.y0)) : int(label.y1) + 1, max(0, int(label.x0)) : int(label.x1) + 1]
+    x0, x1 = max(0, int(label.x0 - 0.4 * label.height)), int(label.x1 + 0.4 * label.height) + 1
+    under = pixels[max(0, int(label.y0)) : int(label.y1) + 1, x0:x1]
     if under.size == 0:
         return False
     off = np.linalg.norm(under.astype(np.float32) - np.asarray(candidate.rgb, np.float32), axis=2)
@@ -365,6 +370,8 @@ def _is_letter(candidate: Candidate, label: Spot) -> bool:
     if candidate.is_vertical and s.height <= 1.3 * label.height and s.overlap_y(label) > 0.5 * s.height:
         return True
     x, y = 0.5 * (s.x0 + s.x1), 0.5 * (s.y0 + s.y1)
+    if candidate.is_vertical and label.x0 < x < label.x1 and s.height <= 1.8 * label.height and s.overlap_y(label) > 0:
+        return True  # the leg of a µ
     inside = label.x0 <= x <= label.x1 and label.y0 <= y <= label.y1
     # no stroke is longer than its letter is high, but for a vertical label's
     return inside and candidate.length < (0.9 if label.width > label.height else 0.6) * max(label.height, 4.0)

@@ -184,9 +184,9 @@ def label_distance(candidate: Candidate, label: Spot) -> float:
 
 
 def bar_of(candidate: Candidate, candidates: Sequence[Candidate]) -> Candidate:
-    """Return the bar that a candidate is a piece of, or a side of the outline of; else itself."""
+    """Return the bar that a candidate is a piece of, an end tick of or a side of the outline of; else itself."""
     for other in candidates:
-        if _is_piece(candidate, other):
+        if _is_piece(candidate, other) or _is_end_of(candidate, other):
             return other
         if other.is_vertical != candidate.is_vertical or other.shape < 0.5:
             continue
@@ -208,3 +208,12 @@ def _is_piece(candidate: Candidate, whole: Candidate) -> bool:
     colour = max(abs(p - q) for p, q in zip(candidate.rgb, whole.rgb, strict=True))
     thick = 1.6 * max(candidate.thickness, 2.0)
     return along > 0.9 * candidate.length and across > -1.0 and colour < 50 and whole.thickness < thick
+
+
+def _is_end_of(tick: Candidate, bar: Candidate) -> bool:
+    """Whether a candidate is the tick across one end of another one."""
+    if tick.is_vertical == bar.is_vertical or bar.length < 1.5 * tick.length or bar.shape < 0.3:
+        return False
+    t, b = tick.spot, bar.spot
+    at = (t.y0 + t.y1 - b.y0 - b.y1) / bar.length if bar.is_vertical else (t.x0 + t.x1 - b.x0 - b.x1) / bar.length
+    return t.gap(b) < 1.0 and 0.85 < abs(at) < 1.15

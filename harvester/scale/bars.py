@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harvester.geometry import BoxPx
 from harvester.records import Figure, Panel, ScaleBar, StatedLength
@@ -79,10 +80,11 @@ def _burned_in(
     if reader is not None:
         for i, read in read_labels(panel.pixels, candidates, reader):
             candidate = bar_of(candidates[i], candidates)
+            label = _in_micrometres(read.label, candidate.length)
             score = read.certainty * (0.6 + 0.4 * min(1.0, candidate.shape / 0.6))
             if lengths:
-                score *= 1.0 if any(abs(s.length_um / read.label.length_um - 1) < 0.01 for s in lengths) else 0.8
-            bars.append(_bar(candidate, read.label, "ocr", score))
+                score *= 1.0 if any(abs(s.length_um / label.length_um - 1) < 0.01 for s in lengths) else 0.8
+            bars.append(_bar(candidate, label, "ocr", score))
     if not bars and lengths:
         best = bar_of(max(candidates, key=_likely), candidates)
         if _likely(best) >= UNLABELLED_SHAPE:
@@ -95,6 +97,13 @@ def _likely(candidate: Candidate) -> float:
     low, high = min(candidate.rgb), max(candidate.rgb)
     is_ink = high < 60 or low > 246 or high - low > 150
     return candidate.shape if is_ink else 0.5 * candidate.shape
+
+
+def _in_micrometres(label: BarLabel, length_px: float) -> BarLabel:
+    """Take "nm" for the misread "µm" where nanometres would make pixels that no microscope of light has."""
+    if label.unit != "nm" or label.length_um / length_px >= PLAUSIBLE_MPP_UM[0]:
+        return label
+    return replace(label, unit="µm", length_um=label.value, certainty=0.75 * label.certainty)
 
 
 def _typeset_labels(panel: Panel, figure: Figure) -> list[tuple[Spot, BarLabel]]:

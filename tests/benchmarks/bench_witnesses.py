@@ -35,7 +35,7 @@ from harvester.scale import reconcile as rule
 from harvester.scale.bars import find_scale_bars
 from harvester.scale.lettering import TextReader
 from harvester.scale.reconcile import ErrorModels, log_evidence, reconcile, reconcile_article, shipped_models
-from tests.harvester.scale.drawn_bars import STYLES, with_bar, as_panel
+from tests.harvester.scale.drawn_bars import STYLES, as_panel, with_bar
 
 FACTORS = (1.0, 1.9, 3.6)
 SIDE_PX = 800
