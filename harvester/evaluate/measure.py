@@ -21,6 +21,7 @@ Truth = Literal["review", "scale_bar", "scale_bar_in_conflict"]
 MIN_SNAPSHOTS, MIN_ARTICLES = 10, 3
 """Fewer say nothing of other articles, however small their error."""
 MIN_REFIT_ARTICLES = 5
+IN_CONFLICT = "image_in_conflict"
 
 BANDS_X = (0.0, 2.5, 5.0, 10.0, 20.0, 40.5, math.inf)
 """Edges of the bands of magnification; 40x itself belongs to 20-40x."""
@@ -194,14 +195,18 @@ def _line(truth: str, by: str, name: str, items: Sequence[Compared]) -> Line:
 
 
 def objective_sizes(rows: Sequence[Mapping[str, Any]]) -> list[ObjectiveSize]:
-    """Return pixel sizes, by review, believed bar or image, of snapshots whose caption states an objective."""
-    return [
-        ObjectiveSize(
-            row["snapshot_id"], row["article_id"], row["objective_x"], row["mpp_um"], row["magnification_source"]
-        )
-        for row in rows
-        if row["objective_x"] and row["mpp_um"] and row["magnification_source"] in ("review", "scale_bar", "image")
-    ]
+    """Return pixel sizes, by review, believed bar or image, of snapshots whose caption states an objective.
+
+    Where a bar is a conflict the image's own size stands, as `IN_CONFLICT`: shown, and not learnt from.
+    """
+    found = []
+    for row in rows:
+        mpp_um, source = row["mpp_um"], row["magnification_source"]
+        if row["agreement"] == "conflict" and row["image_mpp_um"] and not row["image_abstained"]:
+            mpp_um, source = row["image_mpp_um"], IN_CONFLICT
+        if row["objective_x"] and mpp_um and source in ("review", "scale_bar", "image", IN_CONFLICT):
+            found.append(ObjectiveSize(row["snapshot_id"], row["article_id"], row["objective_x"], mpp_um, source))
+    return found
 
 
 def refit(sizes: Sequence[ObjectiveSize], models: ErrorModels) -> ErrorModels | None:
@@ -212,7 +217,8 @@ def refit(sizes: Sequence[ObjectiveSize], models: ErrorModels) -> ErrorModels | 
     """
     by_article: dict[str, list[float]] = defaultdict(list)
     for size in sizes:
-        by_article[size.article_id].append(size.ratio_log2)
+        if size.source != IN_CONFLICT:
+            by_article[size.article_id].append(size.ratio_log2)
     n = len(by_article)
     if n < MIN_REFIT_ARTICLES:
         return None

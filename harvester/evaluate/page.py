@@ -142,7 +142,7 @@ def _plots(folder: Path, compared: Sequence[Compared], sizes: Sequence[Objective
         )
         FigureCanvasAgg(figure).print_png(str(folder / "objectives.png"))
         made.append(
-            ("objectives.png", "Pixel sizes (review, believed bar or image) of panels with a stated objective.")
+            ("objectives.png", "Pixel sizes (review, believed bar, else image) of panels with a stated objective.")
         )
     return made
 
