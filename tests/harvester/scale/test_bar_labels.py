@@ -63,6 +63,14 @@ def test_letters_taken_for_others_are_mended(text: str, length_um: float) -> Non
     assert label.length_um == pytest.approx(length_um)
 
 
+def test_a_point_too_small_for_the_reader_is_put_back_and_a_cut_number_refused() -> None:
+    for text, length_um in (("01mm", 100.0), ("01m", 100.0), ("0.1m", 100.0), ("O.1mm", 100.0)):
+        label = parse_read_label(text)
+        assert label is not None
+        assert label.length_um == pytest.approx(length_um)
+    assert parse_read_label("0im") is None
+
+
 def test_a_guessed_label_is_less_sure_than_a_clear_one() -> None:
     clear, guessed, odd = parse_read_label("50 µm"), parse_read_label("5O jm"), parse_read_label("57 µm")
 

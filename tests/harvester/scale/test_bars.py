@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,16 +9,21 @@ import numpy as np
 import pymupdf
 import pytest
 from PIL import Image, ImageDraw
+from pytest import MonkeyPatch
 
 from harvester.demo.draw import draw_he
 from harvester.documents.figures import extract_figures
 from harvester.geometry import BoxPt, BoxPx, RgbImage
 from harvester.panels.split import split_figure
 from harvester.records import DrawnMark, Figure, Panel, ScaleBar, StatedLength
+from harvester.scale import bars
+from harvester.scale.bar_labels import BarLabel
 from harvester.scale.bar_pixels import pixel_candidates
+from harvester.scale.bar_reading import ReadLabel
+from harvester.scale.bar_shapes import Spot, bar_of
 from harvester.scale.bar_sharing import is_shared, share_bars
 from harvester.scale.bars import find_scale_bars
-from harvester.scale.lettering import TextReader
+from harvester.scale.lettering import ReadText, TextReader
 from harvester.settings import DocumentSettings, PanelSettings
 from tests.harvester.scale.drawn_bars import DrawnBar, as_panel, draw_bar
 
@@ -99,10 +105,10 @@ def test_the_pdf_gives_a_bar_its_painted_length() -> None:
     page.insert_text((50, 220), "Figure 1. Colon with two bars of one length.", fontsize=9)
 
     figures, _ = extract_figures("local-1", document.tobytes(), None, {}, DocumentSettings())
-    bars = [b for p in split_figure(figures[0], PanelSettings()) for b in find_scale_bars(p, figures[0], [], None)]
+    found = [b for p in split_figure(figures[0], PanelSettings()) for b in find_scale_bars(p, figures[0], [], None)]
 
-    assert len(bars) == 2
-    for bar in bars:
+    assert len(found) == 2
+    for bar in found:
         assert bar.found_in == "vector"
         assert bar.bar_px == pytest.approx(80.0, abs=0.2)
         assert bar.mpp_um == pytest.approx(0.25, rel=0.01)
@@ -142,6 +148,76 @@ def test_tissue_alone_gives_no_bar_even_where_a_caption_speaks_of_one(tissue: Rg
     panel, figure = as_panel(DrawnBar(tissue, "tissue"))
 
     assert find_scale_bars(panel, figure, [STATED], None) == []
+
+
+class _NoReader(TextReader):
+    """A reader that nobody may ask."""
+
+    def find_lines(self, pixels: RgbImage) -> list[ReadText]:
+        raise AssertionError("text is looked for")
+
+    def read_lines(self, pictures: Sequence[RgbImage]) -> list[tuple[str, float]]:
+        raise AssertionError("text is read")
+
+
+@pytest.mark.parametrize("recipe", ["colon", "carcinoma"])
+def test_no_text_is_read_where_nothing_is_drawn(recipe: str) -> None:
+    for seed in range(2):
+        panel, figure = as_panel(DrawnBar(draw_he(recipe, 0.5, 360, 270, seed), "tissue"))
+
+        assert find_scale_bars(panel, figure, [], _NoReader()) == []
+
+
+def test_an_outlined_bar_has_the_length_of_its_inside(tissue: RgbImage) -> None:
+    drawn = _with_strip(tissue, (328, 318, 432, 328), (255, 255, 255))
+    drawn.pixels[320:326, 330:430] = 0
+    candidates = pixel_candidates(drawn.pixels)
+
+    lengths = [round(bar_of(c, candidates).length) for c in candidates if c.shape > 0.7]
+
+    assert lengths and set(lengths) == {100}
+
+
+def test_a_bar_of_alternating_pieces_is_one_bar_whatever_it_ends_in(tissue: RgbImage) -> None:
+    for ground in (None, 250):
+        drawn = _with_strip(tissue, (330, 320, 430, 328), (0, 0, 0))
+        if ground is not None:  # the last white piece runs into glass
+            drawn.pixels[300:345, 430:470] = ground
+        for x in (355, 405):
+            drawn.pixels[321:327, x : x + 25] = 255
+
+        best = pixel_candidates(drawn.pixels)[0]
+
+        assert best.length == pytest.approx(100.0, abs=1.0)
+
+
+def test_a_bar_across_glass_is_no_piece_of_an_upright_one(tissue: RgbImage) -> None:
+    drawn = _with_strip(tissue, (330, 300, 430, 309), (0, 0, 0))
+    drawn.pixels[291:300, 330:336] = drawn.pixels[309:318, 330:336] = 250
+
+    assert not pixel_candidates(drawn.pixels)[0].is_vertical
+
+
+def test_the_tick_at_the_end_of_a_bar_is_not_the_bar(tissue: RgbImage) -> None:
+    drawn = _with_strip(tissue, (330, 320, 400, 322), (0, 0, 0))
+    drawn.pixels[309:333, 330:332] = drawn.pixels[309:333, 398:400] = 0
+    candidates = pixel_candidates(drawn.pixels)
+
+    lengths = [round(bar_of(c, candidates).length) for c in candidates if c.shape > 0.7]
+
+    assert len(lengths) == 3
+    assert set(lengths) == {70}
+
+
+def test_a_misread_unit_that_no_microscope_has_is_micrometres(tissue: RgbImage, monkeypatch: MonkeyPatch) -> None:
+    label = BarLabel("100 nm", 100.0, "nm", 0.1, 1.0)
+    monkeypatch.setattr(bars, "read_labels", lambda *_: [(0, ReadLabel(label, Spot(330, 300, 380, 315), 0.9))])
+    panel, figure = as_panel(_with_strip(tissue, (330, 320, 430, 326), (0, 0, 0)))
+
+    (bar,) = find_scale_bars(panel, figure, [], TextReader())
+
+    assert (bar.length_um, bar.unit, bar.text) == (100.0, "µm", "100 nm")
+    assert bar.is_plausible
 
 
 def test_pictures_too_small_to_hold_a_bar_are_no_trouble() -> None:
@@ -221,6 +297,6 @@ def test_the_bars_of_a_real_article_are_read(shared_dir: Path) -> None:
     figures, _ = extract_figures("PMC3178181", pdf, None, {}, DocumentSettings())
     figure = next(f for f in figures if f.label and f.label.endswith("3") and f.page_number == 6)
 
-    bars = [find_scale_bars(p, figure, [], None) for p in split_figure(figure, PanelSettings())]
+    found = [find_scale_bars(p, figure, [], None) for p in split_figure(figure, PanelSettings())]
 
-    assert [round(b[0].mpp_um or 0, 3) for b in bars] == pytest.approx([0.389, 0.394, 1.199], rel=0.01)
+    assert [round(b[0].mpp_um or 0, 3) for b in found] == pytest.approx([0.389, 0.394, 1.199], rel=0.01)
