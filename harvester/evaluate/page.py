@@ -98,6 +98,7 @@ def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 def _plots(folder: Path, compared: Sequence[Compared], sizes: Sequence[ObjectiveSize]) -> list[tuple[str, str]]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
     made = []
     if compared:
@@ -137,6 +138,8 @@ def _plots(folder: Path, compared: Sequence[Compared], sizes: Sequence[Objective
             spread = np.linspace(-0.16, 0.16, len(of_one)) if len(of_one) > 1 else [0.0]
             axes.plot(np.asarray(spread) + k, sorted(of_one), "o", ms=3.5, c="#2c5aa0", alpha=0.6)
         axes.set(yscale="log", ylabel="µm per pixel", xlabel="objective that the caption implies")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
         axes.set_xticks(
             range(len(objectives)), [f"{x:g}x\nn={len(v)}" for x, v in zip(objectives, values, strict=True)]
         )
