@@ -149,10 +149,10 @@ def _picture(rng: Generator, box: BoxPx, gutter: str, seed: int, micrographs: Pa
         return draw_plot(rng, width, height)
     names = _catalog(micrographs, seed >= HELD_OUT_SEED) if micrographs is not None and rng.random() < 0.5 else ()
     if names and micrographs is not None:
-        real = cv2.imread(str(micrographs / names[int(rng.integers(len(names)))]), cv2.IMREAD_COLOR)
-        assert real is not None
+        name = names[int(rng.integers(len(names)))]
+        real = np.asarray(Image.open(micrographs / name).convert("RGB"))
         zoom = max(width / real.shape[1], height / real.shape[0], float(rng.uniform(0.5, 1)))
-        real = cv2.resize(real[..., ::-1], None, fx=zoom * 1.01, fy=zoom * 1.01, interpolation=cv2.INTER_AREA)
+        real = cv2.resize(real, None, fx=zoom * 1.01, fy=zoom * 1.01, interpolation=cv2.INTER_AREA)
         x, y = (int(rng.integers(0, n - m + 1)) for n, m in ((real.shape[1], width), (real.shape[0], height)))
         picture = np.ascontiguousarray(real[y : y + height, x : x + width])
     else:
