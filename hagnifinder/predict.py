@@ -46,6 +46,7 @@ it learnt from was finer than 0.2. Such a picture is asked again, shrunk."""
 FINEST_LEARNT_UM = 0.18
 """Finest pixel size that was learnt, less an ordinary error."""
 _HALVINGS = 3
+_SLOPE_FROM_LOG2 = -1.0
 
 Reason = Literal["", "too_small", "too_little_tissue", "no_detail", "not_he", "windows_disagree", "outside_range"]
 
@@ -181,8 +182,9 @@ def is_saturated(log2_mpp: float) -> bool:
 class Calibration:
     """What was learnt on the calibration patients; part of the card.
 
-    The half width of the 90 % interval, in log2, is `q90 * sqrt(floor**2 + spread**2)` (conformal prediction with
-    normalised residuals: Papadopoulos et al., Neural Networks 24(8):842-851, 2011).
+    The half width of the 90 % interval, in log2, is `q90 * sqrt(f**2 + spread**2)` (conformal prediction with
+    normalised residuals: Papadopoulos et al., Neural Networks 24(8):842-851, 2011), where f is `floor`, and for answers
+    coarser than 0.5 µm per pixel more by `slope` an octave: less is known of low magnifications than their densities say.
     """
 
     q90: float
@@ -190,10 +192,15 @@ class Calibration:
     max_spread: float
     finest_um: float
     coarsest_um: float
+    slope: float = 0.0
 
-    def half_width(self, spread: float) -> float:
-        """Half width of the 90 % interval in log2."""
-        return self.q90 * math.hypot(self.floor, spread)
+    def deviation(self, centre: float, spread: float) -> float:
+        """What an error is measured in, log2."""
+        return math.hypot(self.floor + self.slope * max(0.0, centre - _SLOPE_FROM_LOG2), spread)
+
+    def half_width(self, centre: float, spread: float) -> float:
+        """Half width of the 90 % interval in log2, for an answer of log2 µm per pixel."""
+        return self.q90 * self.deviation(centre, spread)
 
 
 class Predictor:
@@ -257,7 +264,7 @@ class Predictor:
             if not raw.refusal and self._is_density:
                 density = raw.density
             elif not raw.refusal:
-                half = self.calibration.half_width(raw.spread) if self.calibration else 1.0
+                half = self.calibration.half_width(raw.centre, raw.spread) if self.calibration else 1.0
                 density = gaussian_density(raw.centre, half / NORMAL_Q90)
             yield self.judge(raw), density
 
@@ -334,7 +341,7 @@ class Predictor:
         low_um = high_um = None
         reason: Reason = raw.refusal
         if self.calibration is not None:
-            half = min(20.0, self.calibration.half_width(raw.spread))
+            half = min(20.0, self.calibration.half_width(centre, raw.spread))
             low_um, high_um = round_significant(2.0 ** (centre - half)), round_significant(2.0 ** (centre + half))
             finest_um = self.calibration.finest_um * raw.shrunk
             if not reason and he_score is not None and he_score < self._min_he_score:

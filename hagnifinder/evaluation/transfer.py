@@ -32,6 +32,7 @@ SCALES = (1.0, 0.71, HALF)
 SCALE_CHOICES: tuple[tuple[float, ...], ...] = ((1.0,), (1.0, 0.71), SCALES)
 SHARPNESS_CHOICES = (0.7, 1.0, 1.4, 2.0, 2.8)
 FLOOR_LOG2 = 0.1
+SLOPE_CHOICES = (0.0, 0.1, 0.2, 0.3)
 ANSWERED_SHARE = 0.93
 """Share of held-out H&E pictures whose spread is small enough to be answered."""
 
@@ -107,20 +108,28 @@ def calibrate_on_strangers(
     losses = {sharpness: _log_score(used, truth, weights, scales, sharpness) for sharpness in SHARPNESS_CHOICES}
     sharpness = min(losses, key=lambda key: losses[key])
     answers = [s.answer(scales, sharpness) for s in used]
-    scores = [abs(a.centre - t) / math.hypot(FLOOR_LOG2, a.spread) for a, t in zip(answers, truth, strict=True)]
-    calibration = Calibration(
-        q90=round(weighted_quantile(scores, weights, 0.9), 4),
-        floor=FLOOR_LOG2,
-        max_spread=round(weighted_quantile([a.spread for a in answers], weights, ANSWERED_SHARE), 4),
-        finest_um=FINEST_UM,
-        coarsest_um=COARSEST_UM,
-    )
+    candidates = [
+        Calibration(
+            q90=1.0,
+            floor=FLOOR_LOG2,
+            max_spread=round(weighted_quantile([a.spread for a in answers], weights, ANSWERED_SHARE), 4),
+            finest_um=FINEST_UM,
+            coarsest_um=COARSEST_UM,
+            slope=slope,
+        )
+        for slope in SLOPE_CHOICES
+    ]
+    interval_scores = {c.slope: _interval_score(used, answers, c) for c in candidates}
+    chosen = min(candidates, key=lambda c: interval_scores[c.slope])
+    scores = [abs(a.centre - t) / chosen.deviation(a.centre, a.spread) for a, t in zip(answers, truth, strict=True)]
+    calibration = replace(chosen, q90=round(weighted_quantile(scores, weights, 0.9), 4))
     notes = {
         "pictures": len(used),
         "patients": len({s.picture.group for s in used}),
         "datasets": sorted({s.picture.dataset for s in used}),
         "median_abs_log2_by_scales": measured,
         "log_score_by_sharpness": {f"{k:g}": round(v, 4) for k, v in losses.items()},
+        "interval_score_by_slope": {f"{k:g}": round(v, 4) for k, v in interval_scores.items()},
     }
     return calibration, scales, sharpness, notes
 
@@ -135,7 +144,9 @@ def score_strangers(
     ]
 
 
-def cross_fitted_coverage(strangers: Sequence[Stranger], scales: Sequence[float], sharpness: float) -> dict[str, float]:
+def cross_fitted_coverage(
+    strangers: Sequence[Stranger], scales: Sequence[float], sharpness: float, calibration: Calibration
+) -> dict[str, float]:
     """What the interval holds on a data set that had no say in its width: one data set at a time.
 
     Returns:
@@ -143,21 +154,13 @@ def cross_fitted_coverage(strangers: Sequence[Stranger], scales: Sequence[float]
     """
     truth = np.log2([s.picture.mpp_um for s in strangers])
     answers = [s.answer(scales, sharpness) for s in strangers]
-    spreads = np.hypot(FLOOR_LOG2, [a.spread for a in answers])
-    scores = np.abs(np.array([a.centre for a in answers]) - truth) / spreads
+    errors, halves = _cross_fitted(strangers, answers, truth, calibration)
     weights = _weights([s.picture for s in strangers])
-    datasets = np.array([s.picture.dataset for s in strangers])
-    widths = np.full(len(strangers), np.inf)
-    for name in sorted(set(datasets)):
-        mine = datasets == name
-        if mine.all():
-            continue
-        widths[mine] = weighted_quantile(scores[~mine], weights[~mine], 0.9)
-    held = scores <= widths
+    held = errors <= halves
     return {
         "pictures": round(float(held.mean()), 4),
         "votes": round(float((held * weights).sum() / weights.sum()), 4),
-        "median_hi_over_lo": round(float(np.median(2.0 ** (2.0 * widths * spreads))), 3),
+        "median_hi_over_lo": round(float(np.median(2.0 ** (2.0 * halves))), 3),
     }
 
 
@@ -188,7 +191,7 @@ def finish_transfer(
         "measured_on": time.strftime("%Y-%m-%d", time.gmtime()),
         "protocol": "data sets left out of training, in folds; the interval of the rows was fitted to the same answers",
         "suspect_datasets": list(suspect),
-        "cross_fitted_coverage": cross_fitted_coverage(kept, scales, sharpness),
+        "cross_fitted_coverage": cross_fitted_coverage(kept, scales, sharpness, calibration),
         "macro_median_log2": round(
             float(np.mean([row.median_log2 for row in table(trusted) if row.name in {s.dataset for s in trusted}])), 4
         ),
@@ -196,6 +199,36 @@ def finish_transfer(
     }
     save_weights(weights, loaded.network, card)
     return rows
+
+
+def _cross_fitted(
+    strangers: Sequence[Stranger],
+    answers: Sequence[RawAnswer],
+    truth: NDArray[np.float64],
+    calibration: Calibration,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Absolute errors and half widths of the 90 % intervals, log2; each data set's width is fitted to the others."""
+    deviations = np.array([calibration.deviation(a.centre, a.spread) for a in answers])
+    errors = np.abs(np.array([a.centre for a in answers]) - truth)
+    weights = _weights([s.picture for s in strangers])
+    datasets = np.array([s.picture.dataset for s in strangers])
+    widths = np.full(len(strangers), np.inf)
+    for name in sorted(set(datasets)):
+        mine = datasets == name
+        if not mine.all():
+            widths[mine] = weighted_quantile((errors / deviations)[~mine], weights[~mine], 0.9)
+    return errors, widths * deviations
+
+
+def _interval_score(strangers: Sequence[Stranger], answers: Sequence[RawAnswer], calibration: Calibration) -> float:
+    """Width of the cross-fitted 90 % intervals, log2, and twenty times what a truth lies outside (Winkler, J Am Stat
+    Assoc 67:187-191, 1972)."""
+    truth = np.log2([s.picture.mpp_um for s in strangers])
+    errors, halves = _cross_fitted(strangers, answers, truth, calibration)
+    usable = np.isfinite(halves)
+    weights = _weights([s.picture for s in strangers])[usable]
+    scores = 2.0 * halves[usable] + 20.0 * np.maximum(0.0, errors[usable] - halves[usable])
+    return float((scores * weights).sum() / max(1e-9, weights.sum()))
 
 
 def _weights(pictures: Sequence[Picture]) -> NDArray[np.float64]:

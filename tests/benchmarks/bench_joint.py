@@ -11,6 +11,7 @@ hash is even; the tables are of the other half.
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import itertools
 import math
@@ -114,9 +115,14 @@ def quantile(values: Sequence[float], weights: Sequence[float], share: float) ->
     return weighted_quantile(np.array(values), np.array(weights), share)
 
 
+@functools.cache
+def _single() -> Calibration:
+    return Calibration(**read_card(resolve("small")).card["calibration"])
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
-    """log2 errors and scores of one slide's fields, by way."""
+    """log2 errors and spreads of one slide's fields, by way; of single ones what the interval is a multiple of."""
 
     errors: dict[str, list[float]]
     spreads: dict[str, list[float]]
@@ -143,7 +149,7 @@ def judge(slide: Slide, fit: JointFit) -> Result:
                 spreads[way].append(spread)
     for (centre, spread), truth in zip(singles, slide.truth, strict=True):
         errors["single"].append(centre - truth)
-        spreads["single"].append(spread)
+        spreads["single"].append(_single().deviation(centre, spread))
     return Result(errors, spreads, n_named)
 
 
@@ -189,8 +195,7 @@ def figures(results: Sequence[Result], way: str, q90: float, floor: float) -> di
 
 def print_tables(slides: Sequence[Slide], fit: JointFit) -> None:
     """The figures with intervals over patients, drawn again with replacement."""
-    calibration = Calibration(**read_card(resolve("small")).card["calibration"])
-    widths = {"single": (calibration.q90, calibration.floor)}
+    widths = {"single": (_single().q90, 0.0)}
     widths |= {"joint": (fit.q90, fit.floor), "one anchor": (fit.q90_anchored, fit.floor)}
     results = [judge(s, fit) for s in slides]
     rng = np.random.default_rng(10)

@@ -18,7 +18,12 @@ from hagnifinder.efficientnet import EfficientNetLite
 from hagnifinder.errors import DataError, ModelError
 from hagnifinder.evaluation.metrics import weighted_quantile
 from hagnifinder.evaluation.pictures import Picture
-from hagnifinder.evaluation.transfer import Stranger, ask_strangers, cross_fitted_coverage
+from hagnifinder.evaluation.transfer import (
+    Stranger,
+    ask_strangers,
+    calibrate_on_strangers,
+    cross_fitted_coverage,
+)
 from hagnifinder.model import fold_batch_norm
 from hagnifinder.predict import Predictor
 from hagnifinder.training.density import DensityConfig, pretrained, train_and_measure, train_density, training_pictures
@@ -191,14 +196,38 @@ def test_a_data_set_has_no_say_in_the_width_it_is_judged_by() -> None:
     good = [stranger(name, 0.05) for name in "abc"]
     wild = stranger("d", 2.0)
 
-    alone = cross_fitted_coverage([*good, wild], (1.0,), 1.0)
+    flat = Calibration(q90=1.0, floor=0.1, max_spread=1.0, finest_um=0.2, coarsest_um=8.0)
+
+    alone = cross_fitted_coverage([*good, wild], (1.0,), 1.0, flat)
 
     # The wild one is judged by the good ones' width and missed; it widens theirs, which holds them.
     assert alone["votes"] == 0.75
-    assert cross_fitted_coverage(good, (1.0,), 1.0)["votes"] == 1.0
+    assert cross_fitted_coverage(good, (1.0,), 1.0, flat)["votes"] == 1.0
 
 
 def test_a_weighted_quantile_counts_votes_not_pictures() -> None:
     assert weighted_quantile([1.0, 2.0, 3.0], np.array([1.0, 1.0, 8.0]), 0.5) == 3.0
     assert weighted_quantile([3.0, 1.0, 2.0], np.array([1.0, 8.0, 1.0]), 0.5) == 1.0
     assert weighted_quantile([5.0], np.array([1.0]), 0.9) == 5.0
+
+
+def test_an_interval_that_grows_with_coarseness_is_chosen_where_coarse_answers_are_worse() -> None:
+    fine = [stranger(name, -1.5) for name in "abcdefgh"]
+    sets = [
+        Stranger(replace(s.picture, mpp_um=2.0 ** (-1.5 + off)), s.log_densities, s.scales, s.refusal)
+        for s, off in zip(fine, (0.02, -0.03, 0.05, -0.01, 0.04, -0.05, 0.03, -0.02), strict=True)
+    ]
+    coarse = [
+        Stranger(replace(s.picture, mpp_um=2.0 ** (2.0 + off)), s.log_densities, s.scales, s.refusal)
+        for s, off in zip(
+            [stranger(name, 2.0) for name in "ijklmnop"], (0.5, -0.6, 0.4, -0.5, 0.6, -0.4, 0.5, -0.6), strict=True
+        )
+    ]
+
+    calibration, _, _, notes = calibrate_on_strangers([*sets, *coarse])
+
+    assert calibration.slope > 0.0
+    assert calibration.half_width(2.0, 0.1) > 2.0 * calibration.half_width(-1.5, 0.1)
+    assert calibration.half_width(-1.5, 0.1) == calibration.half_width(-2.5, 0.1)
+    assert calibrate_on_strangers(sets)[0].half_width(-1.5, 0.1) < 1.0
+    assert set(notes["interval_score_by_slope"]) == {"0", "0.1", "0.2", "0.3"}
