@@ -108,4 +108,12 @@ class TrainConfig:
             ) from error
 
 
-RECIPES = {"hagnifinder-r18": TrainConfig()}
+RECIPES = {
+    "hagnifinder-r18": TrainConfig(),
+    "hagnifinder-r50": TrainConfig(
+        name="hagnifinder-r50",
+        backbone="resnet50",
+        round1=(Phase(1500, 64, 32), Phase(600, 112, 32), Phase(60, 224, 16)),
+        round2=(Phase(200, 112, 32), Phase(40, 224, 16)),
+    ),
+}
