@@ -29,7 +29,7 @@ fast: $(VENV)/installed
 	$(RUN)/python -m pytest -m "not slow and not benchmark" -n 2 --dist loadfile
 
 slow: $(VENV)/installed
-	$(RUN)/python -m pytest -m slow
+	$(RUN)/python -m pytest -m slow -n 2 --dist loadfile
 
 clean:
 	rm -rf $(VENV) demo-harvest build *.egg-info

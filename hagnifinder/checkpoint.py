@@ -11,36 +11,47 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
-from hagnifinder.density import ScaleDensity
+from hagnifinder.density import ScaleDensity, ScaleEnsemble
 from hagnifinder.efficientnet import VARIANTS
 from hagnifinder.errors import ModelError
 from hagnifinder.files import write_atomically
 from hagnifinder.model import Hagnifinder
 from hagnifinder.shipped import CARD_KEY, read_card
 
+Network: TypeAlias = Hagnifinder | ScaleDensity | ScaleEnsemble
+_MOST_MEMBERS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """A network with what is known about it."""
 
-    network: Hagnifinder | ScaleDensity
+    network: Network
     card: dict[str, Any]
     weights_sha256: str
 
 
-def build_network(card: Mapping[str, Any]) -> Hagnifinder | ScaleDensity:
-    """A ResNet carries the paper's head, an EfficientNet-Lite a density.
+def build_network(card: Mapping[str, Any]) -> Network:
+    """A ResNet carries the paper's head, an EfficientNet-Lite a density; `members` are such that answer together.
 
     Raises:
-        KeyError, ValueError: when the card names no backbone, or one that is not known.
+        KeyError, ValueError, TypeError: when the card names no backbone, one that is not known, or impossible members.
     """
+    if "members" in card:
+        if not 1 <= len(card["members"]) <= _MOST_MEMBERS:
+            raise ValueError("the card names an impossible number of members")
+        members = [build_network(member) for member in card["members"]]
+        densities = [member for member in members if isinstance(member, ScaleDensity)]
+        if len(densities) != len(members):
+            raise ValueError("only density networks answer together")
+        return ScaleEnsemble(densities)
     backbone = card["backbone"]
     if backbone not in VARIANTS:
         return Hagnifinder(backbone)

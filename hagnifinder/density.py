@@ -60,6 +60,24 @@ class ScaleDensity(nn.Module):
         return torch.cat([answer, odds], dim=1)
 
 
+class ScaleEnsemble(nn.Module):
+    """Several density networks that answer as one: their log densities are averaged, as the windows' are."""
+
+    MEAN = ScaleDensity.MEAN
+    STD = ScaleDensity.STD
+
+    def __init__(self, members: Sequence[ScaleDensity]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, S, S) float32 to (B, BINS + 2), as `ScaleDensity`; what a member never learnt to tell is left to the
+        others."""
+        answers = torch.stack([member(x) for member in self.members])
+        log_density = F.log_softmax(answers[..., :BINS].mean(dim=0), dim=1)
+        return torch.cat([log_density, answers[..., BINS:].nanmean(dim=0)], dim=1)
+
+
 class DensityHead(nn.Module):
     """From (B, n_features) to (B, BINS + 1), density and enlargement; apart, to be fitted to stored features."""
 

@@ -93,7 +93,7 @@ def fold_batch_norm(model: Network) -> Network:
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 
     model.eval()
-    for parent in list(cast(nn.Module, model.features).modules()):
+    for parent in list(model.modules()):
         names = [name for name, _ in parent.named_children()]
         for first, second in itertools.pairwise(names):
             conv = getattr(parent, first)

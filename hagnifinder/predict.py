@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hagnifinder.checkpoint import load_weights
-from hagnifinder.density import ENLARGEMENT, GRID, HE_LOGIT, ScaleDensity, centre_and_spread, gaussian_density, pool
+from hagnifinder.checkpoint import Network, load_weights
+from hagnifinder.density import ENLARGEMENT, GRID, HE_LOGIT, centre_and_spread, gaussian_density, pool
 from hagnifinder.errors import ModelError
 from hagnifinder.model import Hagnifinder, fold_batch_norm
 from hagnifinder.preprocess import MIN_DETAIL, WINDOW_PX, RgbImage, cut_windows, detail, normalise, tissue_share
@@ -184,7 +184,8 @@ class Calibration:
 
     The half width of the 90 % interval, in log2, is `q90 * sqrt(f**2 + spread**2)` (conformal prediction with
     normalised residuals: Papadopoulos et al., Neural Networks 24(8):842-851, 2011), where f is `floor`, and for answers
-    coarser than 0.5 µm per pixel more by `slope` an octave: less is known of low magnifications than their densities say.
+    coarser than 0.5 µm per pixel more by `slope` an octave: less is known of low magnifications than their densities
+    say.
     """
 
     q90: float
@@ -206,16 +207,14 @@ class Calibration:
 class Predictor:
     """A loaded model. Answers do not depend on which other pictures are asked about in the same call."""
 
-    def __init__(
-        self, network: Hagnifinder | ScaleDensity, card: dict[str, Any], weights_sha256: str, device: torch.device
-    ) -> None:
+    def __init__(self, network: Network, card: dict[str, Any], weights_sha256: str, device: torch.device) -> None:
         self.card = card
         self.name = str(card.get("name", "unnamed"))
         self.version = str(card.get("version", ""))
         self.weights_sha256 = weights_sha256
         self.model_id = f"{self.name}@{weights_sha256[:12]}"
         self.device = device
-        self._is_density = isinstance(network, ScaleDensity)
+        self._is_density = not isinstance(network, Hagnifinder)
         if not self._is_density and card.get("target") not in TARGETS:
             raise ModelError(
                 f"the model {self.name} predicts {card.get('target')!r}, which this version does not know."

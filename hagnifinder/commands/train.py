@@ -41,6 +41,11 @@ def parse_levels(context: click.Context, parameter: click.Parameter, text: str |
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
 @click.option("--steps", type=click.IntRange(min=1), help="Stop after so many steps of the recipe.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
+@click.option(
+    "--start-from",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="base: folder of the run of small that it goes on from; trained first when left out.",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Processor threads; all of them unless said.")
 @click.option("--protocol", type=click.Choice(["P1", "P2", "P3"]), default="P2", show_default=True, help="Built sets.")
 @click.option("--arm", help="Built sets: rates and crops of the paper, of its code, or sane ones.")
@@ -58,6 +63,7 @@ def train(
     out: Path,
     steps: int | None,
     resume: bool,
+    start_from: Path | None,
     threads: int | None,
     device: str,
     loaders: int,
@@ -86,7 +92,7 @@ def train(
         if is_built(data):
             _train_system(recipe, data, out, steps, resume, loaders, device, plan)
         else:
-            _train_on_catalog(recipe, data, out, steps, resume)
+            _train_on_catalog(recipe, data, out, steps, resume, start_from)
     except HagnifinderError as error:
         fail(str(error))
     except OSError as error:
@@ -117,7 +123,9 @@ def _train_system(
     click.echo(f"hagnifinder evaluate {path} {data} --protocol {plan.protocol}")
 
 
-def _train_on_catalog(recipe: str, data: Path, out: Path, steps: int | None, resume: bool) -> None:
+def _train_on_catalog(
+    recipe: str, data: Path, out: Path, steps: int | None, resume: bool, start_from: Path | None
+) -> None:
     from hagnifinder.data.slides import read_catalog
     from hagnifinder.evaluation.protocol import finish, results_markdown
     from hagnifinder.training.config import TrainConfig
@@ -128,7 +136,13 @@ def _train_on_catalog(recipe: str, data: Path, out: Path, steps: int | None, res
     images = read_catalog(data)
     if recipe in DENSITY_RECIPES:
         weights, rows = train_and_measure(
-            DENSITY_RECIPES[recipe], images, out, others=read_others(data), steps=steps, resume=resume
+            DENSITY_RECIPES[recipe],
+            images,
+            out,
+            others=read_others(data),
+            steps=steps,
+            resume=resume,
+            start_from=start_from,
         )
         if rows is None:
             say(f"Stopped after {steps} steps of each round; {weights} is not calibrated yet.")

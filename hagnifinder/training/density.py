@@ -28,7 +28,7 @@ from hagnifinder.checkpoint import load_training_state, load_weights, save_train
 from hagnifinder.data.loader import Batch, CropSampler, Pyramid
 from hagnifinder.data.slides import SlideImage
 from hagnifinder.data.splits import transfer_folds
-from hagnifinder.density import DensityHead, ScaleDensity, density_loss
+from hagnifinder.density import DensityHead, ScaleDensity, ScaleEnsemble, density_loss
 from hagnifinder.errors import DataError, ModelError
 from hagnifinder.evaluation.metrics import Row
 from hagnifinder.evaluation.transfer import finish_transfer
@@ -66,6 +66,8 @@ class DensityConfig:
     """Round 2."""
     peak_rate: float = 4e-4
     weight_decay: float = 0.02
+    goes_on_from: str = ""
+    """Recipe whose network this one is trained on from; the two then answer together."""
     left_out: tuple[str, ...] = ()
     """Data sets kept away from the training, with every picture of their patients elsewhere."""
 
@@ -77,7 +79,7 @@ class DensityConfig:
 
 DENSITY_RECIPES = {
     "small": DensityConfig(),
-    "base": DensityConfig(name="base", seed=2, enlargement=True, steps=750, peak_rate=3e-4),
+    "base": DensityConfig(name="base", seed=2, enlargement=True, steps=750, peak_rate=3e-4, goes_on_from="small"),
     "lite2": DensityConfig(
         name="lite2",
         backbone="efficientnet_lite2",
@@ -190,7 +192,9 @@ def train_and_measure(
 ) -> tuple[Path, list[Row] | None]:
     """Train one network a fold of data sets without them, one on everything, and calibrate the last by the others.
 
-    Pictures without H&E in `others` give it a gate; without any it has none.
+    Pictures without H&E in `others` give it a gate; without any it has none. A recipe that goes on from another trains
+    that one first, in a folder of its name, unless `start_from` is the folder of such a run; the pairs of networks,
+    first and last, answer together.
 
     Returns:
         The weights file, and its results; None when `steps` stopped the rounds before their end.
@@ -201,15 +205,30 @@ def train_and_measure(
     folds = transfer_folds(image.dataset for image in images if image.scale_quality != "C")
     if len(folds) < 2:
         raise DataError("the pictures come from too few data sets to leave any out; name more in the catalog.")
-    fold_files = [
-        train_density(replace(config, left_out=fold), images, out / f"fold-{i}", steps=steps, resume=resume)
-        for i, fold in enumerate(folds, start=1)
+    parts = [f"fold-{i}" for i in range(1, len(folds) + 1)] + ["."]
+    begun: list[Path | None] = [None] * len(parts)
+    if first := config.goes_on_from:
+        folder = start_from or out / first
+        if start_from is None:
+            recipe = DENSITY_RECIPES[first]
+            train_and_measure(recipe, images, folder, others=others, steps=steps, resume=resume)
+        begun = [folder / part / f"{first}.safetensors" for part in parts]
+    elif start_from is not None:
+        raise DataError(f"the recipe {config.name} goes on from no other.")
+    *fold_files, weights = [
+        train_density(replace(config, left_out=fold), images, out / part, steps=steps, resume=resume, start_from=begin)
+        for part, fold, begin in zip(parts, [*folds, ()], begun, strict=True)
     ]
-    weights = train_density(config, images, out, steps=steps, resume=resume)
+    if config.goes_on_from:
+        *fold_files, weights = [
+            join([begin, path], out / part / f"{config.name}-joined.safetensors")
+            for part, begin, path in zip(parts, begun, [*fold_files, weights], strict=True)
+            if begin is not None
+        ]
     if steps is not None and steps < config.steps:
         return weights, None
     rows = finish_transfer(weights, fold_files, images, sorted(SUSPECT_DATASETS))
-    if others:
+    if others and not config.goes_on_from:
         log.info("fitting the gate")
         pairs = [(path, training_pictures(images, fold)) for path, fold in zip(fold_files, folds, strict=True)]
         pairs.append((weights, training_pictures(images)))
@@ -218,6 +237,36 @@ def train_and_measure(
         ]
         add_gate(weights, full, siblings, others)
     return weights, rows
+
+
+def join(files: Sequence[Path], path: Path) -> Path:
+    """Write one file of several density networks that answer together; the card is the last one's.
+
+    The gate is that of the networks that have one.
+
+    Raises:
+        DataError: when the networks left out different data sets.
+        ModelError: when a file is no density network.
+    """
+    loaded = [load_weights(file) for file in files]
+    networks = [one.network for one in loaded if isinstance(one.network, ScaleDensity)]
+    if len(networks) != len(files):
+        raise ModelError("only density networks can answer together.")
+    left_out = {tuple(one.card.get("recipe", {}).get("left_out", ())) for one in loaded}
+    if len(left_out) > 1:
+        raise DataError("networks that left out different data sets can't answer together.")
+    kept = ("name", "backbone", "hidden", "enlargement", "steps_done", "recipe", "gate")
+    card = {
+        **loaded[-1].card,
+        "members": [{key: one.card[key] for key in kept if key in one.card} for one in loaded],
+        "hidden": [one.card["hidden"] for one in loaded],
+        "backbone": " + ".join(one.card["backbone"] for one in loaded),
+    }
+    for one in loaded:
+        if "gate" in one.card:
+            card["gate"] = one.card["gate"]
+    save_weights(path, ScaleEnsemble(networks), card)
+    return path
 
 
 def density_card(config: DensityConfig, step: int, training: Sequence[SlideImage]) -> dict[str, Any]:
@@ -265,6 +314,8 @@ def _take_over(network: ScaleDensity, path: Path, config: DensityConfig) -> None
     kept_away = set(loaded.card.get("recipe", {}).get("left_out", ()))
     if spoilt := sorted(set(config.left_out) - kept_away):
         raise DataError(f"{path} has learnt from what this run leaves out: {', '.join(spoilt)}.")
+    if not isinstance(loaded.network, ScaleDensity):
+        raise DataError(f"{path} holds several networks: name one of them.")
     own = network.state_dict()
     for name, value in loaded.network.state_dict().items():
         if name not in own:

@@ -10,10 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hagnifinder.training.density as training
-from hagnifinder.checkpoint import load_weights
+from hagnifinder.checkpoint import load_weights, save_weights
 from hagnifinder.data.slides import read_catalog
 from hagnifinder.data.splits import TRANSFER_FOLDS, transfer_folds
-from hagnifinder.density import BINS, GRID, ScaleDensity, centre_and_spread, density_loss, pool
+from hagnifinder.density import (
+    BINS,
+    ENLARGEMENT,
+    GRID,
+    HE_LOGIT,
+    ScaleDensity,
+    ScaleEnsemble,
+    centre_and_spread,
+    density_loss,
+    pool,
+)
 from hagnifinder.efficientnet import EfficientNetLite
 from hagnifinder.errors import DataError, ModelError
 from hagnifinder.evaluation.metrics import weighted_quantile
@@ -25,8 +35,15 @@ from hagnifinder.evaluation.transfer import (
     cross_fitted_coverage,
 )
 from hagnifinder.model import fold_batch_norm
-from hagnifinder.predict import Predictor
-from hagnifinder.training.density import DensityConfig, pretrained, train_and_measure, train_density, training_pictures
+from hagnifinder.predict import Calibration, Predictor
+from hagnifinder.training.density import (
+    DensityConfig,
+    join,
+    pretrained,
+    train_and_measure,
+    train_density,
+    training_pictures,
+)
 from tests.hagnifinder.drawn import draw_tissue, write_data_folder
 
 TINY = DensityConfig(name="tiny", side_px=64, batch=2, head_blocks=2, head_epochs=1, steps=2, hidden=16)
@@ -231,3 +248,55 @@ def test_an_interval_that_grows_with_coarseness_is_chosen_where_coarse_answers_a
     assert calibration.half_width(-1.5, 0.1) == calibration.half_width(-2.5, 0.1)
     assert calibrate_on_strangers(sets)[0].half_width(-1.5, 0.1) < 1.0
     assert set(notes["interval_score_by_slope"]) == {"0", "0.1", "0.2", "0.3"}
+
+
+def untrained(seed: int, **kinds: bool) -> ScaleDensity:
+    torch.manual_seed(seed)
+    return ScaleDensity("efficientnet_lite0", 16, **kinds).eval()
+
+
+def test_networks_that_answer_together_average_what_they_say() -> None:
+    first, last = untrained(1, gate=True), untrained(2, enlargement=True)
+    x = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        a, b, both = first(x), last(x), ScaleEnsemble([first, last])(x)
+    mean = 0.5 * (a[:, :BINS] + b[:, :BINS])
+    assert torch.allclose(both[:, :BINS], mean - mean.logsumexp(dim=1, keepdim=True), atol=1e-5)
+    assert torch.allclose(both[:, ENLARGEMENT], b[:, ENLARGEMENT]) and torch.allclose(both[:, HE_LOGIT], a[:, HE_LOGIT])
+
+
+def card_of(left_out: tuple[str, ...] = (), **more: object) -> dict[str, object]:
+    shape = {"name": "x", "backbone": "efficientnet_lite0", "hidden": 16, "target": "log2_mpp_density"}
+    return {**shape, "recipe": {"left_out": list(left_out)}, "input_px": 192, **more}
+
+
+def test_joined_networks_come_back_from_their_file(tmp_path: Path) -> None:
+    first, last = untrained(1, gate=True), untrained(2, enlargement=True)
+    save_weights(tmp_path / "a.safetensors", first, card_of(gate={"min_he_score": 0.4}), halve=False)
+    save_weights(tmp_path / "b.safetensors", last, card_of(enlargement=True), halve=False)
+    path = join([tmp_path / "a.safetensors", tmp_path / "b.safetensors"], tmp_path / "both.safetensors")
+    loaded = load_weights(path)
+    assert isinstance(loaded.network, ScaleEnsemble) and loaded.card["gate"] == {"min_he_score": 0.4}
+    x = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        together = ScaleEnsemble([first, last]).eval()(x)
+        assert torch.allclose(loaded.network(x), together, atol=0.05)
+        folded = fold_batch_norm(loaded.network)(x)
+    assert torch.allclose(folded, together, atol=0.05)
+    answer = Predictor.load(str(path), "cpu").predict(draw_tissue(256, 256, seed=3))
+    assert answer.mpp_um is not None
+
+
+def test_networks_of_different_folds_are_not_joined(tmp_path: Path) -> None:
+    for name, left_out in (("a", ("Visium",)), ("b", ())):
+        save_weights(tmp_path / f"{name}.safetensors", untrained(1), card_of(left_out))
+    with pytest.raises(DataError, match="different data sets"):
+        join([tmp_path / "a.safetensors", tmp_path / "b.safetensors"], tmp_path / "both.safetensors")
+
+
+@pytest.mark.parametrize("members", [[], [{"backbone": "resnet18"}], [{"backbone": "x"}], 3, "ab"])
+def test_a_card_with_impossible_members_is_refused(tmp_path: Path, members: object) -> None:
+    path = tmp_path / "bad.safetensors"
+    save_weights(path, untrained(1), card_of(members=members))
+    with pytest.raises(ModelError, match="not a Hagnifinder model"):
+        load_weights(path)
