@@ -13,6 +13,8 @@ from hagnifinder.errors import ModelError
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 DEFAULT_NAME = "small"
+PAPER_NAME = "hagnifinder-r50"
+"""The paper's network, which a harvest runs beside the default."""
 CARD_KEY = "hagnifinder_card_1"
 """Where a weights file keeps its card; another number is another format."""
 MAX_BYTES = 1_000_000_000

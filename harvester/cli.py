@@ -121,7 +121,7 @@ def _annotate_options(f: F) -> F:
             "models",
             multiple=True,
             metavar="NAME|FILE",
-            help="Magnification models, shown first from now on; default: those shipped.",
+            help="Magnification models, shown first from now on; default: small and hagnifinder-r50.",
         ),
         click.option("--retry-failed", is_flag=True, help="Try articles again that broke their worker before."),
     ]

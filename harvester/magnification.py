@@ -108,17 +108,16 @@ class Estimators:
 
     @classmethod
     def choose(cls, names: Sequence[str], device: Device) -> Estimators:
-        """Take the named models, or every shipped one, the best first.
+        """Take the named models, or the default with the paper's beside it.
 
         Raises:
             UsageError: a name that is not shipped, or a file that is no model.
         """
-        from hagnifinder.shipped import DEFAULT_NAME, shipped_models
+        from hagnifinder.shipped import DEFAULT_NAME, PAPER_NAME
 
         if names:
             return cls(tuple(names), device, tuple(item.model_id for item in _cards(names)))
-        best_first = sorted(shipped_models(), key=lambda name: (name != DEFAULT_NAME, name))
-        cards = _cards(best_first)
+        cards = _cards((DEFAULT_NAME, PAPER_NAME))
         return cls(tuple(str(item.path) for item in cards), device, tuple(item.model_id for item in cards))
 
     def __call__(self) -> tuple[Callable[[Sequence[SnapshotItem]], list[list[EstimateRow]]], list[ModelInfo]]:

@@ -184,7 +184,7 @@ def test_models_lists_what_is_shipped_with_its_measured_accuracy() -> None:
     result = run("models")
 
     assert result.exit_code == 0
-    assert "hagnifinder-r18" in result.stdout
+    assert {"small", "base", "hagnifinder-r50"} <= set(result.stdout.split())
     assert "unseen patients" in result.stdout
     assert "patients of unseen data sets" in result.stdout
 
