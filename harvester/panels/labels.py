@@ -51,6 +51,8 @@ def label_panels(
         return [(named.get(k), 1.0) for k in range(len(boxes))]
     letters = caption.labels
     if 1 < len(boxes) == len(letters) and not caption.by_side:
+        if "II" in letters:  # "I" and "V" are letters as well
+            return [(label, 0.8) for label in letters]
         return [(label, 0.8) for label in sorted(letters, key=lambda label: ordinal(label) or 0)]
     return [(None, 1.0)] * len(boxes)
 

@@ -106,7 +106,7 @@ def draw_compound(seed: int, micrographs: Path | None = None) -> Compound:
     if rng.random() < 0.75:
         quality = int(rng.choice([55, 70, 80, 90, 95]))
         coded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        pixels = np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
+        pixels = np.ascontiguousarray(np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)[..., ::-1])
     caption = "Sections of the organ."
     if style != "none":
         caption += "".join(f" {_printed(style, label)} Treatment {k}." for k, label in enumerate(labels) if label)
@@ -136,7 +136,9 @@ def _font(name: str) -> bytes:
 def _catalog(folder: Path, held_out: bool) -> tuple[str, ...]:
     """Return the micrographs of one half, parted by slide."""
     with (folder / "catalog.csv").open(newline="") as lines:
-        rows = [r for r in csv.DictReader(lines) if r["kind"] == "he" and min(int(r["width"]), int(r["height"])) >= 500]
+        rows = [r for r in csv.DictReader(lines) if r["kind"] == "he"]
+    rows = [r for r in rows if min(int(r["width"]), int(r["height"])) >= 500]
+    rows = [r for r in rows if max(int(r["width"]), int(r["height"])) <= 3000]
     rows = [r for r in rows if r["path"].endswith((".jpg", ".png"))]
     return tuple(sorted(r["path"] for r in rows if (crc32(r["slide_id"].encode()) % 2 == 1) == held_out))
 

@@ -43,3 +43,9 @@ def test_nothing_is_named_without_evidence():
 def test_marks(text, label):
     mark = parse_mark(text)
     assert (mark[0] if mark else None) == label
+
+
+def test_roman_numbers_are_given_in_the_order_of_the_caption():
+    boxes = [BoxPx(100 * k, 0, 100 * k + 90, 90) for k in range(3)]
+    caption = split_caption("Liver. (I) Control. (II) Treated. (III) Late.")
+    assert [label for label, _ in label_panels(boxes, [], caption)] == ["I", "II", "III"]
