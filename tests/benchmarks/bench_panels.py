@@ -1,6 +1,6 @@
 """Prints how many panels are found: on drawn figures of seeds kept out of development, and on the real articles.
 
-    python -m tests.benchmarks.bench_panels [--figures N] [--first SEED] [--errors]
+    python -m tests.benchmarks.bench_panels [--figures N] [--first SEED] [--only TABLE] [--errors]
 
 The real articles and the micrographs under compound figures are read from ../shared when they are there.
 """
@@ -117,13 +117,16 @@ def main() -> None:
     parser.add_argument("--figures", type=int, default=60)
     parser.add_argument("--first", type=int, default=HELD_OUT_SEED, help="seeds below 10,000 are for development")
     parser.add_argument("--errors", action="store_true", help="list every compound figure that is not all right")
+    parser.add_argument("--only", choices=["compound", "drawn", "articles"], help="one of the three tables")
     options = parser.parse_args()
     shared = Path(__file__).resolve().parents[3] / "shared"
     micrographs = shared / "histology" if (shared / "histology" / "catalog.csv").exists() else None
-    bench_compound(options.first, options.figures, micrographs, list_errors=options.errors)
-    bench_drawn(options.first, options.figures)
+    if options.only in (None, "compound"):
+        bench_compound(options.first, options.figures, micrographs, list_errors=options.errors)
+    if options.only in (None, "drawn"):
+        bench_drawn(options.first, options.figures)
     folder = shared / "articles"
-    if (folder / "truth.json").exists():
+    if options.only in (None, "articles") and (folder / "truth.json").exists():
         bench_real(folder)
 
 
