@@ -16,7 +16,8 @@ from hagnifinder.commands.say import fail, load, say
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the tables and answers.")
 @click.option("--protocol", type=click.Choice(["P1", "P2", "P3", "P4", "P5"]), default="P2", show_default=True)
 @click.option("--controls", "with_controls", is_flag=True, help="Built sets: what can be said without tissue, too.")
-def evaluate(model: str, data: Path, out: Path | None, protocol: str, with_controls: bool) -> None:
+@click.option("--most", type=click.IntRange(min=1), help="Built sets: test so many patches only, the same for all.")
+def evaluate(model: str, data: Path, out: Path | None, protocol: str, with_controls: bool, most: int | None) -> None:
     """Measure a model on test patients: a shipped one on a folder with a catalog.csv, a trained system on a built set.
 
     \b
@@ -35,7 +36,7 @@ def evaluate(model: str, data: Path, out: Path | None, protocol: str, with_contr
                 fail(f"{data} is not BreakHis as distributed, the one set of P5 with a loader: data not available.")
             files = _on_breakhis(model, data)
         elif is_built(data):
-            files = _on_built(model, data, protocol, with_controls)
+            files = _on_built(model, data, protocol, with_controls, most)
         elif protocol == "P2":
             files = _on_catalog(model, data)
         else:
@@ -64,16 +65,16 @@ def _on_catalog(model: str, data: Path) -> dict[str, bytes]:
     return {"results.md": text.encode(), "results.json": results_json(rows).encode()}
 
 
-def _on_built(model: str, data: Path, protocol: str, with_controls: bool) -> dict[str, bytes]:
+def _on_built(model: str, data: Path, protocol: str, with_controls: bool, most: int | None) -> dict[str, bytes]:
     from hagnifinder.evaluation import systems
     from hagnifinder.training.systems import load_system
 
     trained = load_system(Path(model))
-    patches = systems.test_patches(data, protocol, trained)
+    patches = systems.fewer(systems.test_patches(data, protocol, trained), most)
     answers = systems.answers_of(systems.predict_with(trained), data, patches, systems.crop_of(protocol))
     rows = [systems.score(trained.plan.system, answers)]
     if with_controls:
-        rows += [systems.score(name, found) for name, found in systems.controls(data, protocol, trained).items()]
+        rows += [systems.score(name, found) for name, found in systems.controls(data, protocol, trained, most).items()]
     seen = trained.card["samples_seen"]
     text = f"# {trained.plan.system} ({trained.plan.arm}) under {protocol}, {seen:,} crops seen\n\n"
     text += systems.scores_markdown(rows) + "\n" + systems.four_markdown(rows)

@@ -7,6 +7,7 @@ there.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -105,6 +106,15 @@ def test_patches(folder: Path, protocol: str, trained: Trained) -> list[Patch]:
     return on_side(chosen_patches(folder, trained.plan), protocol, Split.TEST)
 
 
+def fewer(patches: Sequence[Patch], most: int | None) -> list[Patch]:
+    """At most so many patches, those whose names have the lowest hashes: the same ones for every system."""
+    if most is None or len(patches) <= most:
+        return list(patches)
+    lowest = sorted(patches, key=lambda p: hashlib.sha256(f"tested/{p.path}".encode()).digest())[:most]
+    names = {p.path for p in lowest}
+    return [p for p in patches if p.path in names]
+
+
 def crop_of(protocol: str) -> Crop:
     """How test crops of a protocol are cut."""
     return stripped_crop if protocol == "P4" else centre_crop
@@ -141,14 +151,16 @@ def predict_with(trained: Trained) -> Callable[[NDArray[np.uint8]], NDArray[np.f
     return predict
 
 
-def controls(folder: Path, protocol: str, trained: Trained | None = None) -> dict[str, list[Answer]]:
+def controls(
+    folder: Path, protocol: str, trained: Trained | None = None, most: int | None = None
+) -> dict[str, list[Answer]]:
     """What can be said without looking at tissue: fitted on the training side, asked on the test side.
 
     `mean`, `patch size` (which no system is shown), `nuclei size`, `power spectrum`, and, when a system is given,
     `shuffled tissue`: its own answers on crops whose blocks were put in another order.
     """
     patches = read_manifest(folder) if trained is None else chosen_patches(folder, trained.plan)
-    asked = on_side(patches, protocol, Split.TEST)
+    asked = fewer(on_side(patches, protocol, Split.TEST), most)
     seen = on_side(patches, protocol, Split.TRAIN)
     rng = np.random.default_rng(0)
     seen = [seen[i] for i in sorted(rng.permutation(len(seen))[:_CONTROL_PATCHES])]

@@ -99,11 +99,12 @@ def train_system(
             task.freeze()
     finally:
         task.ahead.close()
-    held = on_side(patches, plan.protocol, Split.CALIBRATION)
-    held = [held[i] for i in sorted(_draw(len(held), _CALIBRATION_MOST, plan.seed))]
-    crops, _ = read_crops(folder, held, centre_crop)
     task.network.eval()
-    task.network.fit(outputs_of(task.network, crops), torch.tensor([p.level_x for p in held]).to(task.device))
+    if type(task.network).fit is not SystemNetwork.fit:
+        held = on_side(patches, plan.protocol, Split.CALIBRATION)
+        held = [held[i] for i in sorted(_draw(len(held), _CALIBRATION_MOST, plan.seed))]
+        crops, _ = read_crops(folder, held, centre_crop)
+        task.network.fit(outputs_of(task.network, crops), torch.tensor([p.level_x for p in held]).to(task.device))
     path = out / f"{plan.system}.safetensors"
     save_weights(path, task.network.cpu(), _card(plan, facts, task, step, folder, training), halve=False)
     return path
