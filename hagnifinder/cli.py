@@ -9,6 +9,7 @@ import click
 
 from hagnifinder.commands.build import build
 from hagnifinder.commands.evaluate import evaluate
+from hagnifinder.commands.paper import paper
 from hagnifinder.commands.predict import predict
 from hagnifinder.commands.train import train
 
@@ -27,6 +28,7 @@ main.add_command(predict)
 main.add_command(build)
 main.add_command(train)
 main.add_command(evaluate)
+main.add_command(paper)
 
 
 @main.command()
