@@ -72,7 +72,7 @@ def paper_files(runs: Sequence[Run], data: Path | None, patches: Sequence[Patch]
 
 
 CAPTIONS = {
-    "fig3": "Fig. 3: the example of the paper through tanh. Its claim, that scaling spreads the small values, does not follow.",
+    "fig3": "Fig. 3: the example of the paper through tanh. Scaling does not spread the small values.",
     "fig5": "Fig. 5: accepted patches above, refused ones below.",
     "fig6": "Fig. 6: patches of each level, all and by organ. The paper has 94,643 patches of 128 slides.",
     "fig7": "Fig. 7: confusion of levels. The paper: 93.5 % at 1x, 92.3 % at 40x, more between.",
@@ -132,7 +132,7 @@ def _markdown(shown: Run, runs: Sequence[Run], made: Sequence[Table], kept: Sequ
         finest = [p.slide_mpp_um for p in kept if p.nominal_x == 40.0]
         parts.append(
             f"Data: {len(kept):,} patches of {len({p.slide_id for p in kept})} pictures of "
-            f"{len({p.patient for p in kept})} patients, {len({p.level_x for p in kept})} levels from {low:g}x to {high:g}x."
+            f"{len({p.patient for p in kept})} patients, {len({p.level_x for p in kept})} levels, {low:g}x to {high:g}x."
             + (
                 f" What is called 40x has {min(finest):.4g} to {max(finest):.4g} µm/px in its metadata."
                 if finest
@@ -149,7 +149,8 @@ def _markdown(shown: Run, runs: Sequence[Run], made: Sequence[Table], kept: Sequ
 def _leak_words(runs: Sequence[Run]) -> str:
     """What the pairs say, in words: clear only where the intervals lie apart."""
     of = {(r.protocol, r.system, r.arm, r.samples): r for r in runs}
-    clear, unclear = [], []
+    clear: list[str] = []
+    unclear: list[str] = []
     for run in runs:
         other = of.get(("P2", run.system, run.arm, run.samples))
         if run.protocol == "P1" and other is not None:

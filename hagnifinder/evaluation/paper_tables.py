@@ -1,4 +1,4 @@
-"""The paper's tables from stored runs, the paper's own numbers beside ours. Cells are words; rows are tuples of them."""
+"""The paper's tables from stored runs, the paper's own numbers beside ours. Cells are words."""
 
 from __future__ import annotations
 
@@ -111,11 +111,31 @@ def all_systems(runs: Sequence[Run]) -> Table:
             seen.add((run.protocol, name))
             a, low, high = row.acc["1"]
             rows.append(
-                (run.protocol, name, f"{run.samples:,}" if is_own else "", str(row.patches), str(row.slides))
-                + (f"{row.acc['0.5'][0]:.1%}", f"{a:.1%} ({low:.1%} to {high:.1%})", f"{row.acc['5'][0]:.1%}")
-                + (f"{row.median_log2:.3f}", f"{row.p90_log2:.3f}", _number(row.r2), _number(row.kappa))
+                (
+                    run.protocol,
+                    name,
+                    f"{run.samples:,}" if is_own else "",
+                    str(row.patches),
+                    str(row.slides),
+                    f"{row.acc['0.5'][0]:.1%}",
+                    f"{a:.1%} ({low:.1%} to {high:.1%})",
+                    f"{row.acc['5'][0]:.1%}",
+                    f"{row.median_log2:.3f}",
+                    f"{row.p90_log2:.3f}",
+                    _number(row.r2),
+                    _number(row.kappa),
+                )
             )
-    heads = ("protocol", "system", "crops seen", "patches", "slides", "ACC_0.5", "ACC_1 (95 %)", "ACC_5")
+    heads: tuple[str, ...] = (
+        "protocol",
+        "system",
+        "crops seen",
+        "patches",
+        "slides",
+        "ACC_0.5",
+        "ACC_1 (95 %)",
+        "ACC_5",
+    )
     heads += ("median abs. log2", "90th pct.", "R²", "kappa")
     rows.sort(key=lambda r: (r[0], r[1].startswith("control")))
     return Table("systems", "All systems and controls", heads, tuple(rows))
@@ -130,11 +150,25 @@ def beside(runs: Sequence[Run], first: str, second: str) -> Table:
         if run.protocol == first and other is not None:
             a, b = run.scores, other.scores
             rows.append(
-                (run.name, f"{run.samples:,}", _acc_interval(run), _acc_interval(other))
-                + (f"{(a.acc['1'][0] - b.acc['1'][0]) * 100:+.1f}", f"{a.acc['5'][0]:.1%}", f"{b.acc['5'][0]:.1%}")
-                + (f"{a.median_log2:.3f}", f"{b.median_log2:.3f}")
+                (
+                    run.name,
+                    f"{run.samples:,}",
+                    _acc_interval(run),
+                    _acc_interval(other),
+                    f"{(a.acc['1'][0] - b.acc['1'][0]) * 100:+.1f}",
+                    f"{a.acc['5'][0]:.1%}",
+                    f"{b.acc['5'][0]:.1%}",
+                    f"{a.median_log2:.3f}",
+                    f"{b.median_log2:.3f}",
+                )
             )
-    heads = ("system", "crops seen", f"{first} ACC_1 (95 %)", f"{second} ACC_1 (95 %)", "difference, points")
+    heads: tuple[str, ...] = (
+        "system",
+        "crops seen",
+        f"{first} ACC_1 (95 %)",
+        f"{second} ACC_1 (95 %)",
+        "difference, points",
+    )
     heads += (f"{first} ACC_5", f"{second} ACC_5", f"{first} median abs. log2", f"{second} median abs. log2")
     return Table(f"{first.lower()}_beside_{second.lower()}", f"{first} beside {second}", heads, tuple(rows))
 
