@@ -132,7 +132,8 @@ def _markdown(shown: Run, runs: Sequence[Run], made: Sequence[Table], kept: Sequ
         finest = [p.slide_mpp_um for p in kept if p.nominal_x == 40.0]
         parts.append(
             f"Data: {len(kept):,} patches of {len({p.slide_id for p in kept})} pictures of "
-            f"{len({p.patient for p in kept})} patients, {len({p.level_x for p in kept})} levels, {low:g}x to {high:g}x."
+            f"{len({p.patient for p in kept})} patients, {len({p.level_x for p in kept})} levels, "
+            f"{low:g}x to {high:g}x."
             + (
                 f" What is called 40x has {min(finest):.4g} to {max(finest):.4g} µm/px in its metadata."
                 if finest

@@ -38,6 +38,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return data, runs
 
 
+@pytest.mark.slow
 def test_one_command_writes_tables_figures_and_a_page(material: tuple[Path, Path], tmp_path: Path) -> None:
     data, runs = material
 
@@ -66,6 +67,7 @@ def test_one_command_writes_tables_figures_and_a_page(material: tuple[Path, Path
     assert "P1 less P2" in (tmp_path / "paper.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_damaged_result_is_named_and_costs_only_itself(material: tuple[Path, Path], tmp_path: Path) -> None:
     import shutil
 
@@ -80,6 +82,7 @@ def test_a_damaged_result_is_named_and_costs_only_itself(material: tuple[Path, P
     assert (tmp_path / "out/fig9.png").exists()
 
 
+@pytest.mark.slow
 def test_runs_of_two_data_sets_and_no_runs_are_refused(material: tuple[Path, Path], tmp_path: Path) -> None:
     import shutil
 
