@@ -29,7 +29,7 @@ def status_text(funnel: Funnel, changes: Changes | None = None) -> str:
         ("articles annotated", funnel.articles_annotated, ""),
         ("figures", funnel.figures, f"in {_number(funnel.articles_with_figures, 'article')}"),
         ("panels", funnel.panels, _list(funnel.panels_by_kind)),
-        ("H&E panels", funnel.he_panels, ""),
+        ("H&E panels", funnel.he_panels, _gate()),
         ("snapshots", funnel.snapshots, f"in {_number(funnel.articles_with_snapshots, 'article')}"),
         ("  estimated", funnel.estimated, "magnification read from the image"),
         ("  abstained", funnel.abstained, "the model would not say"),
@@ -74,6 +74,16 @@ def status_dict(funnel: Funnel, changes: Changes | None = None) -> dict[str, Any
 def status_json(funnel: Funnel, changes: Changes | None = None) -> str:
     """Return the funnel as one JSON object, indented; with `changes` these too."""
     return json.dumps(status_dict(funnel, changes), indent=2)
+
+
+def _gate() -> str:
+    """Return from which probability a panel counts as H&E, and the precision held out by source that goes with it."""
+    from harvester.settings import StainSettings
+    from harvester.stain.detect import model_card
+
+    held_out = model_card().get("held_out")
+    said = f"H&E probability from {StainSettings().min_score:.2f}"
+    return f"{said}, precision {held_out['he_precision']:.2f} expected" if isinstance(held_out, Mapping) else said
 
 
 def _columns(lines: list[Line]) -> str:

@@ -179,12 +179,13 @@ def _labels(contents: Contents) -> list[str]:
 
 
 def _uses(_: Contents) -> list[str]:
+    from harvester.settings import StainSettings
     from harvester.stain.detect import model_card
 
     gate = model_card().get("held_out")
-    measured = ""
+    measured = f" A panel counts from an H&E probability of {StainSettings().min_score:.2f}."
     if isinstance(gate, Mapping):
-        measured = (
+        measured += (
             f" On pictures of sources it never saw it found {gate['he_recall']:.0%} of the H&E,"
             f" and {gate['he_precision']:.0%} of what it called H&E was ({gate['n']:,} samples, many imitated)."
         )

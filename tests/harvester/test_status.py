@@ -9,6 +9,7 @@ import pytest
 
 from harvester.catalog import Catalog
 from harvester.records import Skip
+from harvester.stain.detect import model_card
 from harvester.status import status_json, status_text
 from tests.harvester.small_harvest import add_article, make_article, make_result, open_blank, write_pdf, write_png
 
@@ -91,6 +92,10 @@ def test_a_person_reads_aligned_lines(catalog):
 
     assert "articles found          10" in lines
     assert "  abstained              2  the model would not say" in lines
+    gate = next(line for line in lines if line.startswith("H&E panels"))
+    assert gate.endswith(
+        f"H&E probability from 0.50, precision {model_card()['held_out']['he_precision']:.2f} expected"
+    )
     assert "  fetch: server          1  a later run may succeed" in lines
     assert all(line.isprintable() for line in lines)
 
