@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hagnifinder.errors import DataError
-from hagnifinder.evaluation.systems import Answer, Scores
+from hagnifinder.evaluation.systems import Answer, Scores, score
 
 _LARGEST_BYTES = 200_000_000
 
@@ -24,7 +24,7 @@ class Run:
         system, arm, protocol: names.
         samples: crops it was trained on.
         data: SHA-256 of the manifest it was trained on.
-        scores: its own row.
+        scores: of its stored answers.
         controls: rows of the controls that were tested with it, if any.
         answers: one for each test crop.
     """
@@ -95,7 +95,7 @@ def _read(path: Path) -> Run:
         protocol=str(result["protocol"]),
         samples=int(card["samples_seen"]),
         data=str(card["manifest_sha256"]),
-        scores=rows[0],
+        scores=score(rows[0].name, answers),
         controls=rows[1:],
         answers=answers,
     )

@@ -266,6 +266,11 @@ def test_scores_are_what_a_pencil_gives() -> None:
     assert row.within == {"5%": 0.25, "10%": 0.75, "25%": 0.75}
     assert row.four == {"4": (1.0, 1.0), "10": (1.0, 1.0), "20": (0.0, 1.0), "40": (1.0, 1.0)}
     assert row.mae_um == pytest.approx((10 / 4 - 10 / 4.3 + 1 - 10 / 10.9 + 0.5 - 10 / 26) / 4, abs=1e-4)
+    # Exactly one away is right, whatever a reciprocal makes of it.
+    assert (
+        score("edge", answers([float(x - 1) for x in range(4, 41)], [float(x) for x in range(4, 41)])).acc["1"][0]
+        == 1.0
+    )
     low, high = row.acc["1"][1:]
     assert 0.0 <= low <= 0.75 <= high <= 1.0
     assert "75.0%" in scores_markdown([row])
