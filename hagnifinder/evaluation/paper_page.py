@@ -135,7 +135,8 @@ def _markdown(shown: Run, runs: Sequence[Run], made: Sequence[Table], kept: Sequ
             f"{len({p.patient for p in kept})} patients, {len({p.level_x for p in kept})} levels, "
             f"{low:g}x to {high:g}x."
             + (
-                f" 40x stands for a stated {min(finest):.4g} to {max(finest):.4g} µm/px; in TCGA a nominal 0.25 hides 0.227 to 0.253."
+                f" 40x stands for a stated {min(finest):.4g} to {max(finest):.4g} µm/px; "
+                f"in TCGA a nominal 0.25 hides 0.227 to 0.253."
                 if finest
                 else ""
             )
