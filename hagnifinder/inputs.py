@@ -14,9 +14,12 @@ MAX_NAME_BYTES = 65_536
 """A longer line in a list of names is no name."""
 
 SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".ppm", ".pgm", ".tga", ".heic"}
+    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".btf", ".bmp", ".gif", ".webp", ".jp2", ".ppm", ".pgm", ".tga"}
+    | {".heic", ".heif"}
+    | {".svs", ".ndpi", ".scn", ".mrxs", ".bif", ".vms", ".vmu", ".svslide"}
 )
-"""Endings of the names that are looked at when a folder is given; in a list or pattern every file counts."""
+"""Endings of the names that are looked at when a folder is given; in a list or pattern every file counts. A DICOM slide
+is many files: name one of them."""
 
 _PATTERN = re.compile(r"[*?\[]")
 

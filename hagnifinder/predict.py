@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from typing import Any, Literal
 
 import cv2
@@ -252,13 +253,15 @@ class Predictor:
         """Judge pictures; their windows share batches, their answers share nothing."""
         return [self.judge(raw) for raw in self.answers(pictures)]
 
-    def predict_densities(self, pictures: Sequence[RgbImage]) -> Iterator[tuple[Estimate, NDArray[np.float64] | None]]:
-        """Judge pictures and keep what was thought likely: (BINS,) probabilities on `GRID`.
+    def predict_densities(
+        self, pictures: Sequence[Sequence[RgbImage]]
+    ) -> Iterator[tuple[Estimate, NDArray[np.float64] | None]]:
+        """Judge pictures, each given as its fields, and keep what was thought likely: (BINS,) probabilities on `GRID`.
 
-        A network that answers with numbers has a Gaussian as wide as its 90 % interval. None for a picture that
-        should not be judged.
+        An ordinary picture is one field; of a slide there are several, of the same pixel size. A network that answers
+        with numbers has a Gaussian as wide as its 90 % interval. None for a picture that should not be judged.
         """
-        for raw in self.answers(pictures):
+        for raw in self._answers_of_fields(pictures):
             density = None
             if not raw.refusal and self._is_density:
                 density = raw.density
@@ -273,15 +276,21 @@ class Predictor:
         A picture that a density network finds as fine as the finest it learnt from, or finer, is asked again at half,
         a quarter and an eighth of its side until the copy lies within what was learnt.
         """
-        windows = list(self.densities(pictures, scales))
+        return self._answers_of_fields([(picture,) for picture in pictures], scales)
+
+    def _answers_of_fields(
+        self, pictures: Sequence[Sequence[RgbImage]], scales: Sequence[float] | None = None
+    ) -> list[RawAnswer]:
+        windows = list(self._densities_of_fields(pictures, scales))
         answers = [self._pooled(*of_picture) for of_picture in windows]
         if not self._is_density:
             return answers
         pending = [i for i, raw in enumerate(answers) if raw.n_windows and is_saturated(raw.centre)]
         for halving in range(1, _HALVINGS + 1):
             side = 0.5**halving
-            pending = [i for i in pending if min(pictures[i].shape[:2]) * side >= _MIN_SHRUNKEN_PX]
-            copies = self.densities([_shrunken(pictures[i], side) for i in pending], (1.0,))
+            pending = [i for i in pending if min(pictures[i][0].shape[:2]) * side >= _MIN_SHRUNKEN_PX]
+            shrunken = [[_shrunken(field, side) for field in pictures[i]] for i in pending]
+            copies = self._densities_of_fields(shrunken, (1.0,))
             left = []
             for i, (rows, _, _) in zip(pending, copies, strict=True):
                 answers[i], is_done = answers[i].halved(*windows[i][:2], rows, halving, self._sharpness)
@@ -289,6 +298,17 @@ class Predictor:
                     left.append(i)
             pending = left
         return answers
+
+    def _densities_of_fields(
+        self, pictures: Sequence[Sequence[RgbImage]], scales: Sequence[float] | None
+    ) -> Iterator[tuple[NDArray[np.float32], list[float], Reason]]:
+        of_fields = self.densities([field for fields in pictures for field in fields], scales)
+        for fields in pictures:
+            parts = list(islice(of_fields, len(fields)))
+            # a field of glass or without detail has no say while another has one
+            used = [part for part in parts if not part[2]] or [part for part in parts if len(part[0])] or parts[:1]
+            rows = np.concatenate([part[0] for part in used]) if len(used) > 1 else used[0][0]
+            yield rows, [scale for part in used for scale in part[1]], used[0][2]
 
     def densities(
         self, pictures: Sequence[RgbImage], scales: Sequence[float] | None = None

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hagnifinder.errors import ImageError
-from hagnifinder.images import read_rgb
 from hagnifinder.preprocess import RgbImage
+from hagnifinder.read import ReadPicture, read_picture
 
 if TYPE_CHECKING:
     from hagnifinder.predict import Estimate, Predictor
@@ -35,10 +35,12 @@ class Answer:
 
     Attributes:
         name: the file's name; "picture 3" for the third source when that has no name.
-        rgb: (H, W, 3) uint8 as it was judged; None when it could not be read.
+        rgb: (H, W, 3) uint8 as it was judged, of a whole slide the field with the most tissue; None when it could not
+            be read.
         estimate: None when it could not be read.
         error: one sentence when it could not be read, else empty.
         density: (BINS,) probabilities on `hagnifinder.density.GRID`; None when it should not be judged.
+        picture: its size, and what the file says of its own scale; None when it could not be read.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Answer:
     estimate: Estimate | None
     error: str = ""
     density: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
+    picture: ReadPicture | None = None
 
 
 def answer_stream(predictor: Predictor, sources: Iterable[Source | tuple[str, Source]]) -> Iterator[Answer]:
@@ -66,7 +69,7 @@ def answer_stream(predictor: Predictor, sources: Iterable[Source | tuple[str, So
     for number, source in enumerate(sources, start=1):
         answer = _read(source, number)
         part.append(answer)
-        n_px += 0 if answer.rgb is None else answer.rgb.shape[0] * answer.rgb.shape[1]
+        n_px += sum(f.shape[0] * f.shape[1] for f in answer.picture.fields) if answer.picture else 0
         if len(part) >= AT_ONCE or n_px >= AT_ONCE_PX:
             yield from _judge(predictor, part)
             part, n_px = [], 0
@@ -74,13 +77,14 @@ def answer_stream(predictor: Predictor, sources: Iterable[Source | tuple[str, So
 
 
 def _judge(predictor: Predictor, part: list[Answer]) -> Iterator[Answer]:
-    judged = predictor.predict_densities([answer.rgb for answer in part if answer.rgb is not None])
+    judged = predictor.predict_densities([answer.picture.fields for answer in part if answer.picture])
     for answer in part:
-        if answer.rgb is None:
+        if answer.picture is None:
             yield answer
         else:
             estimate, density = next(judged)
-            yield Answer(answer.name, answer.rgb, estimate, density=density)
+            picture = replace(answer.picture, fields=())
+            yield replace(answer, estimate=estimate, density=density, picture=picture)
 
 
 def _read(item: Source | tuple[str, Source], number: int) -> Answer:
@@ -95,8 +99,10 @@ def _read(item: Source | tuple[str, Source], number: int) -> Answer:
                 raise ImageError(
                     f"{name} is an array of shape {source.shape} and type {source.dtype}, not (H, W, 3) uint8."
                 )
-            return Answer(name, source, None)
-        return Answer(name, read_rgb(source if isinstance(source, bytes) else os.fspath(source)), None)
+            picture = ReadPicture((source,), source.shape[1], source.shape[0])
+        else:
+            picture = read_picture(source if isinstance(source, bytes) else os.fspath(source))
+        return Answer(name, picture.fields[0], None, picture=picture)
     except ImageError as error:
         sentence = str(error)
         if isinstance(source, bytes):

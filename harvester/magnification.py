@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from hagnifinder.metadata import MPP_RANGE_UM, PixelSize, read_pixel_size
 from harvester.errors import MalformedArticle, UsageError
 from harvester.geometry import RgbImage
 from harvester.records import EstimateRow
@@ -14,6 +15,9 @@ from harvester.records import EstimateRow
 if TYPE_CHECKING:
     from hagnifinder.predict import Estimate
     from hagnifinder.shipped import ModelCard
+
+__all__ = ["MPP_RANGE_UM", "PixelSize", "read_pixel_size"]
+"""What files say of their scale goes through this door as it is."""
 
 Device = Literal["auto", "cpu", "cuda"]
 

@@ -25,12 +25,10 @@ class Judged:
 
     Attributes:
         answer: with what the folder made of the estimate, where it said something.
-        shape: (H, W, 3) of the picture.
         joint: further fields of the row; empty when pictures are judged one by one.
     """
 
     answer: Answer
-    shape: tuple[int, ...]
     joint: dict[str, Any]
 
 
@@ -62,22 +60,22 @@ def judge_together(answers: Iterable[Answer], known: dict[str, float]) -> Iterat
     """
     from hagnifinder.joint import FIT, joint_estimate, solve
 
-    good: list[tuple[Answer, tuple[int, ...]]] = []
+    good: list[Answer] = []
     for answer in answers:
-        if answer.rgb is None or answer.estimate is None:
+        if answer.estimate is None:
             yield answer
         else:
-            good.append((replace(answer, rgb=None), answer.rgb.shape))
+            good.append(replace(answer, rgb=None))
     if not good:
         return
-    known_um = _numbered(known, [answer.name for answer, _ in good])
-    camera, found = solve([answer.density for answer, _ in good], known_um, FIT)
+    known_um = _numbered(known, [answer.name for answer in good])
+    camera, found = solve([answer.density for answer in good], known_um, FIT)
     if camera is not None:
         say(
             f"One camera for {sum(a.objective_x is not None for a in found):,} of {len(good):,} pictures: "
             f"{camera.camera_um:.3g} µm/px at 1x ({camera.camera_lo_um:.3g} to {camera.camera_hi_um:.3g})."
         )
-    for (answer, shape), joint in zip(good, found, strict=True):
+    for answer, joint in zip(good, found, strict=True):
         single = answer.estimate
         assert single is not None
         fits = joint.centre is not None
@@ -95,7 +93,7 @@ def judge_together(answers: Iterable[Answer], known: dict[str, float]) -> Iterat
             "single_abstained": single.abstained,
             "single_reason": single.reason,
         }
-        yield Judged(replace(answer, estimate=estimate), shape, row)
+        yield Judged(replace(answer, estimate=estimate), row)
 
 
 def _why_not(single: Estimate) -> str:

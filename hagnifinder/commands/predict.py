@@ -17,11 +17,13 @@ import click
 from hagnifinder.commands.folder import Judged, judge_together, parse_known
 from hagnifinder.commands.results import STDIN as _STDIN
 from hagnifinder.commands.results import OmeCopies, Overlays, QuPathScript, Table
-from hagnifinder.commands.say import fail, load, say
+from hagnifinder.commands.say import fail, load, printable, say
+from hagnifinder.scale import round_significant
 
 if TYPE_CHECKING:
     from hagnifinder.predict import Estimate
     from hagnifinder.preprocess import RgbImage
+    from hagnifinder.read import ReadPicture
     from hagnifinder.stream import Answer, Source
 
 CONTRACT = (
@@ -37,6 +39,8 @@ CONTRACT = (
     "model",
 )
 """The fields other programs rely on, first and in this order; the estimate's others follow."""
+_AGREED_FACTOR = 1.5
+"""How far a file's own value may lie from an estimate without an interval."""
 _EVERY_S = 30.0
 _BLINK_S = 0.25
 
@@ -128,6 +132,7 @@ def predict(
             fail(_about(error))
         sources = _Sources(paths, listed)
         progress = _Progress()
+        findings = 0
         copies: list[Overlays | OmeCopies] = []
         copies += [Overlays(overlay_folder)] if overlay_folder else []
         copies += [OmeCopies(ome_folder)] if ome_folder else []
@@ -136,12 +141,15 @@ def predict(
             for item in judge_together(stream, known_um) if same_camera else stream:
                 judged = item if isinstance(item, Judged) else _alone(item)
                 answer = judged.answer
-                if answer.estimate is None:
+                if answer.estimate is None or answer.picture is None:
                     progress.hide()
                     sources.bad(answer.error)
                     continue
-                row = _row(answer.name, judged.shape, answer.estimate, predictor.model_id) | judged.joint
+                row = _row(answer.name, answer.picture, answer.estimate, predictor.model_id) | judged.joint
                 progress.hide()
+                if row["file_agrees"] is False:
+                    findings += 1
+                    say(_finding(row))
                 if as_json:
                     click.echo(json.dumps(row, ensure_ascii=False))
                 else:
@@ -154,7 +162,10 @@ def predict(
                 if copies:
                     rgb = answer.rgb if answer.rgb is not None else sources.again(answer.name)
                     for copy in copies:
-                        copy.write(answer.name, rgb, answer.estimate)
+                        if answer.picture.is_slide and isinstance(copy, OmeCopies):
+                            say(f"{answer.name} is a whole slide: no OME-TIFF copy of it is written.")
+                        else:
+                            copy.write(answer.name, rgb, answer.estimate)
             if table:
                 table.close()
             for name in script.close() if script else []:
@@ -168,6 +179,10 @@ def predict(
             say(f"Stopped after {progress.n_good:,} pictures: {_about(error)}")
             sys.exit(1)
         progress.hide()
+    if findings:
+        say(
+            f"{findings:,} of {progress.n_good:,} files say another pixel size than their picture; they are named above."
+        )
     if sources.n_bad:
         others = "the others are above" if progress.n_good else "there is no other"
         say(f"{sources.n_bad:,} could not be read; {others}.")
@@ -178,7 +193,7 @@ def predict(
 
 
 def _alone(answer: Answer) -> Judged:
-    return Judged(answer, answer.rgb.shape if answer.rgb is not None else (), {})
+    return Judged(answer, {})
 
 
 class _Sources:
@@ -192,10 +207,10 @@ class _Sources:
     def again(self, name: str) -> RgbImage:
         """Read a picture that was let go; raises OSError when it is no longer what it was."""
         from hagnifinder.errors import ImageError
-        from hagnifinder.images import read_rgb
+        from hagnifinder.read import read_picture
 
         try:
-            return read_rgb(self.stdin if name == _STDIN else name)
+            return read_picture(self.stdin if name == _STDIN else name).fields[0]
         except ImageError as error:
             raise OSError(None, str(error).rstrip(".")) from error
 
@@ -262,33 +277,55 @@ class _Progress:
             self.shown = False
 
 
-def _row(path: str, shape: tuple[int, ...], estimate: Estimate, model_id: str) -> dict[str, Any]:
+def _row(path: str, picture: ReadPicture, estimate: Estimate, model_id: str) -> dict[str, Any]:
+    said = picture.file_size
     known: dict[str, Any] = {
         # A name that is not valid UTF-8 still has to leave as JSON.
         "path": path.encode("utf-8", "replace").decode(),
-        "width_px": int(shape[1]),
-        "height_px": int(shape[0]),
+        "width_px": picture.width_px,
+        "height_px": picture.height_px,
         "model": model_id,
         **{field.name: getattr(estimate, field.name) for field in fields(estimate)},
+        "whole_slide": picture.is_slide,
+        "file_mpp_um": round_significant(said.mpp_um) if said else None,
+        "file_says": said.text if said else None,
+        "file_objective_x": picture.file_objective_x,
+        "file_agrees": _agrees(said.mpp_um, estimate) if said else None,
     }
     return {name: known[name] for name in (*CONTRACT, *(name for name in known if name not in CONTRACT))}
 
 
+def _agrees(file_um: float, estimate: Estimate) -> bool | None:
+    """Whether the file's own value lies in the estimate's interval; None where the estimate should not be used."""
+    if estimate.abstained or estimate.mpp_um is None:
+        return None
+    if estimate.mpp_lo_um is None or estimate.mpp_hi_um is None:
+        return 1.0 / _AGREED_FACTOR <= file_um / estimate.mpp_um <= _AGREED_FACTOR
+    return estimate.mpp_lo_um <= file_um <= estimate.mpp_hi_um
+
+
+def _finding(row: dict[str, Any]) -> str:
+    interval = f" ({row['mpp_lo_um']:.3g} to {row['mpp_hi_um']:.3g})" if row["mpp_lo_um"] else ""
+    return (
+        f"{row['path']}: the file says {row['file_mpp_um']:.3g} µm/px ({row['file_says']}), "
+        f"its picture looks like {row['mpp_um']:.3g}{interval}."
+    )
+
+
 def _print_row(row: dict[str, Any], *, head: bool) -> None:
     if head:
-        click.echo(f"{'µm/px':>8}  {'magnif.':>8}  {'90 % interval':>18}  picture")
+        click.echo(f"{'µm/px':>8}  {'magnif.':>8}  {'90 % interval':>18}  {'file says':>9}  picture")
     guess = "" if row["mpp_um"] is None else f"{row['mpp_um']:.3g}"
     times = "" if row["mpp_um"] is None else f"{row['magnification_x']:.3g}x"
     interval = f"{row['magnification_lo_x']:.3g}x to {row['magnification_hi_x']:.3g}x" if row["mpp_lo_um"] else ""
     note = f"  (no answer: {row['reason'].replace('_', ' ')})" if row["abstained"] else ""
-    # A file's name may hold line breaks and a terminal's commands.
-    name = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in row["path"])
+    own = "" if row["file_mpp_um"] is None else f"{row['file_mpp_um']:.3g}" + " !" * (row["file_agrees"] is False)
     if row.get("joint"):
         alone = "" if row["single_mpp_um"] is None else f", alone {row['single_mpp_um']:.3g}"
         note += "  (known)" if row["known"] else f"  ({row['cluster_x']:g}x objective{alone})"
     elif "joint" in row:
         note += "  (no part of the joint estimate)"
-    click.echo(f"{guess:>8}  {times:>8}  {interval:>18}  {name}{note}")
+    click.echo(f"{guess:>8}  {times:>8}  {interval:>18}  {own:>9}  {printable(row['path'])}{note}")
 
 
 def _about(error: Exception) -> str:

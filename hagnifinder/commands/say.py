@@ -10,9 +10,14 @@ if TYPE_CHECKING:
     from hagnifinder.predict import Predictor
 
 
+def printable(text: str) -> str:
+    """A name or a file's words as a terminal may show them: no line break, no command, no change of direction."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def say(sentence: str) -> None:
     """Print a sentence for the person, on standard error."""
-    click.echo(sentence, err=True)
+    click.echo(printable(sentence), err=True)
 
 
 def fail(sentence: str) -> NoReturn:

@@ -8,23 +8,20 @@ import re
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
 
 from hagnifinder.errors import DataError
+from hagnifinder.metadata import read_pixel_size
 from hagnifinder.preprocess import RgbImage
-from hagnifinder.wholeslide.reader import BELIEVABLE_UM, Metadata, Size, on_white
+from hagnifinder.wholeslide.reader import Metadata, Size, on_white
 
 # Oddities of vendors' files are told here where they matter; the library's own log would repeat them.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _CACHED_TILES = 64
 _MAX_TILE_PX = 4096 * 4096
-_UM_OF_UNIT = {1: None, 2: 25_400.0, 3: 10_000.0}
-"""TIFF ResolutionUnit: none, inch, centimetre."""
-_OME_UM = {"µm": 1.0, "um": 1.0, "nm": 0.001, "mm": 1000.0, "cm": 10_000.0, "": 1.0}
 _DAMAGE = (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, AttributeError, ZeroDivisionError)
 
 
@@ -131,45 +128,14 @@ def _tiled_pages(file: tifffile.TiffFile) -> list[Any]:
 
 
 def tiff_metadata(path: Path) -> Metadata:
-    """µm per pixel and objective of a TIFF: Aperio's words, OME's, or the resolution tags when they are believable.
+    """µm per pixel and objective of a TIFF, as Aperio, OME and others write them.
 
     Anything unreadable counts as not said.
     """
+    size = read_pixel_size(path)
+    objective_x = None
     with contextlib.suppress(*_DAMAGE, tifffile.TiffFileError), tifffile.TiffFile(path) as file:
-        page = file.pages[0].aspage()
-        words = str(page.description or "")
-        if file.ome_metadata:
-            return _ome(file.ome_metadata)
-        mpp, power = re.search(r"\bMPP\s*=\s*([0-9.]+)", words), re.search(r"\bAppMag\s*=\s*([0-9.]+)", words)
-        mpp_um = float(mpp[1]) if mpp else _of_tags(page)
-        return Metadata(mpp_um, float(power[1]) if power else None)
-    return Metadata()
-
-
-def _of_tags(page: Any) -> float | None:
-    tag, unit = page.tags.get("XResolution"), page.tags.get("ResolutionUnit")
-    um = _UM_OF_UNIT.get(int(unit.value) if unit else 2)
-    if tag is None or um is None:
-        return None
-    above, below = tag.value
-    if not above or not below:
-        return None
-    mpp_um = um * below / above
-    # 72 dots an inch and the like are printers' numbers.
-    return float(mpp_um) if BELIEVABLE_UM[0] <= mpp_um <= BELIEVABLE_UM[1] else None
-
-
-def _ome(xml: str) -> Metadata:
-    if "<!DOCTYPE" in xml or "<!ENTITY" in xml:
-        return Metadata()
-    try:
-        root = ElementTree.fromstring(xml)  # noqa: S314 (entities are refused above)
-    except ElementTree.ParseError:
-        return Metadata()
-    pixels = next((e for e in root.iter() if e.tag.endswith("}Pixels")), None)
-    objective = next((e.get("NominalMagnification") for e in root.iter() if e.tag.endswith("}Objective")), None)
-    if pixels is None or pixels.get("PhysicalSizeX") is None:
-        return Metadata(None, float(objective) if objective else None)
-    um = _OME_UM.get(pixels.get("PhysicalSizeXUnit", "").strip())
-    mpp_um = float(pixels.get("PhysicalSizeX", "nan")) * um if um else None
-    return Metadata(mpp_um, float(objective) if objective else None)
+        words = file.ome_metadata or str(file.pages[0].aspage().description or "")
+        power = re.search(r"\b(?:AppMag\s*=\s*|NominalMagnification=\")([0-9.]+)", words)
+        objective_x = float(power[1]) if power else None
+    return Metadata(size.mpp_um if size else None, objective_x)

@@ -61,6 +61,9 @@ class OpenSlideSlide:
         said = self._slide.properties
         across = _number(said.get(openslide.PROPERTY_NAME_MPP_X))
         down = _number(said.get(openslide.PROPERTY_NAME_MPP_Y)) or across
+        if said.get(openslide.PROPERTY_NAME_VENDOR) == "generic-tiff":
+            # its resolution tags are taken as they are, printers' numbers too
+            return tiff_metadata(path)
         objective = _number(said.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
         if across and down and max(across / down, down / across) > _SQUARE:
             self._slide.close()

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harvester.errors import UsageError
+from harvester.magnification import MPP_RANGE_UM, PixelSize
 from harvester.records import Skip
-from harvester.scale.metadata import MPP_RANGE_UM, PixelSize
 
 COLUMNS = ("file", "case", "organ", "diagnosis", "mpp_um")
 MAX_BYTES = 50_000_000

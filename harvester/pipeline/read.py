@@ -21,7 +21,7 @@ from harvester.errors import FetchError, MalformedArticle
 from harvester.fetch.store import Store
 from harvester.fingerprint import perceptual_hash
 from harvester.geometry import RgbImage
-from harvester.magnification import measure_nuclei, read_rgb
+from harvester.magnification import PixelSize, measure_nuclei, read_pixel_size, read_rgb
 from harvester.panels.split import split_figure
 from harvester.pipeline.labels import label_of_file
 from harvester.pipeline.witness import evidence_rows, read_bars, read_captions, read_panel_subject
@@ -40,7 +40,6 @@ from harvester.records import (
     SubjectReading,
 )
 from harvester.scale.lettering import TextReader
-from harvester.scale.metadata import PixelSize, read_pixel_size
 from harvester.settings import AnnotateSettings
 from harvester.stain.detect import find_he_regions, score_kind
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from harvester.magnification import PixelSize
 from harvester.records import (
     ArticleText,
     CaptionReading,
@@ -23,7 +24,6 @@ from harvester.scale.bar_sharing import share_bars
 from harvester.scale.bars import find_scale_bars
 from harvester.scale.captions import for_panel, read_caption
 from harvester.scale.lettering import TextReader
-from harvester.scale.metadata import PixelSize
 from harvester.subject.read import read_subject
 
 MICROGRAPHS: frozenset[PanelKind] = frozenset({"he", "ihc", "other_stain", "cytology", "fluorescence"})

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from harvester.scale.metadata import read_pixel_size
+from hagnifinder.metadata import read_pixel_size
 
 PIXELS = np.zeros((8, 8, 3), dtype=np.uint8)
 
