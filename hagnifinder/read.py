@@ -1,5 +1,6 @@
-"""A picture as the network is shown it: ordinary ones whole, whole slides as a few fields, with what the file says of its
-own scale beside it. That number is never shown to the network. No torch import.
+"""A picture as the network is shown it, ordinary ones whole, whole slides as a few fields; beside it what the file says.
+
+That number is never shown to the network. No torch import.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ def predict(
         progress.hide()
     if findings:
         say(
-            f"{findings:,} of {progress.n_good:,} files say another pixel size than their picture; they are named above."
+            f"{findings:,} of {progress.n_good:,} files say another pixel size than their picture, as named above."
         )
     if sources.n_bad:
         others = "the others are above" if progress.n_good else "there is no other"

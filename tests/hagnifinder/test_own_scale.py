@@ -51,7 +51,7 @@ def test_a_file_that_disagrees_is_named_and_its_number_changes_no_estimate(tmp_p
     assert "wrong.tif: the file says" in result.stderr
     assert "right.tif" not in result.stderr
     assert result.stderr.count("the file says") == 1
-    written = {Path(row["path"]).name: row for row in csv.DictReader((tmp_path / "scale.csv").open())}
+    written = {Path(row["path"]).name: row for row in csv.DictReader((tmp_path / "scale.csv").read_text().splitlines())}
     assert float(written["right.tif"]["file_mpp_um"]) == silent["mpp_um"]
     assert written["silent.tif"]["file_mpp_um"] == ""
     assert [line for line in table.splitlines() if " ! " in line and "wrong.tif" in line]
