@@ -1,4 +1,4 @@
-"""A picture as the network is shown it, ordinary ones whole, whole slides as a few fields; beside it what the file says.
+"""A picture as the network is shown it, ordinary ones whole, slides as a few fields; beside it what the file says.
 
 That number is never shown to the network. No torch import.
 """
@@ -82,6 +82,7 @@ def _read_slide(path: Path) -> ReadPicture:
         slide = open_slide(path)
         try:
             fields = tuple(read_fields(slide))
+            width, height = slide.levels[0]
         finally:
             slide.close()
     except DataError as error:
@@ -90,5 +91,4 @@ def _read_slide(path: Path) -> ReadPicture:
     mpp_um = slide.metadata.mpp_um
     if said is None and mpp_um is not None and MPP_RANGE_UM[0] <= mpp_um <= MPP_RANGE_UM[1]:
         said = PixelSize(mpp_um, "openslide", f"openslide.mpp {mpp_um:.6g}", 0.98)
-    width, height = slide.levels[0]
     return ReadPicture(fields, width, height, said, slide.metadata.objective_x, is_slide=True)

@@ -180,9 +180,7 @@ def predict(
             sys.exit(1)
         progress.hide()
     if findings:
-        say(
-            f"{findings:,} of {progress.n_good:,} files say another pixel size than their picture, as named above."
-        )
+        say(f"{findings:,} of {progress.n_good:,} files say another pixel size than their picture, as named above.")
     if sources.n_bad:
         others = "the others are above" if progress.n_good else "there is no other"
         say(f"{sources.n_bad:,} could not be read; {others}.")

@@ -97,7 +97,8 @@ def test_a_slide_cut_short_costs_one_sentence(tmp_path: Path, tiny_weights: Path
     result = run("predict", tmp_path / "a.svs", "--json", "--model", tiny_weights)
 
     assert result.exit_code == 2
-    assert "a.svs cannot be read as a slide" in result.stderr
+    # one reader finds out when opening, another when reading
+    assert "a.svs is damaged or cut short." in result.stderr or "a.svs cannot be read as a slide" in result.stderr
     assert "Traceback" not in result.stderr
 
 
