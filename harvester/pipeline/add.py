@@ -19,7 +19,9 @@ from harvester.pipeline.labels import Label
 from harvester.progress import Progress, say
 from harvester.records import Article, ArticleText, Asset, AssetRole, Skip
 
-OWN_IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2"})
+OWN_IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".btf", ".bmp", ".webp", ".gif", ".jp2", ".heic", ".heif"}
+)
 """Pictures people have; what publishers send (`harvester.names`) is fewer kinds."""
 XML_SUFFIXES = (".xml", ".nxml")
 
