@@ -27,7 +27,7 @@ def test_every_command_of_the_contract_is_there():
         "run", "crawl", "add", "annotate", "export", "status", "evaluate", "review", "report", "verify", "demo",
         "witnesses", "merge", "gc",
     }  # fmt: skip
-    assert set(hagnifinder.commands) == {"predict", "build", "train", "evaluate", "models"}
+    assert set(hagnifinder.commands) == {"predict", "build", "train", "evaluate", "models", "paper"}
 
 
 @pytest.mark.parametrize(("program", "group", "name"), COMMANDS)
