@@ -4,7 +4,8 @@ Zhang, Liu, Song, Lu, J Pathol Inform 14:100302, 2023, and the first published c
 magnification as a plain number, the loss Huber's with delta 1, the network from scratch.
 
 Arms: `paper` (rate 0.1, patience 5) and `code` (AdamW 0.05, patience 6, not below 5e-6, as the first code has it),
-both with the paper's turns on black; `sane` (1e-3 after a warm-up, falling to zero, no black corners).
+both with the paper's turns on black; `sane` (1e-3 after a warm-up, falling to zero, no black corners, the last layer
+beginning at the mean of the levels).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torchvision import models
 
@@ -24,7 +26,7 @@ from hagnifinder.training.losses import huber
 
 _ROUND2 = 0.25
 ARMS: Mapping[str, Schedule] = {
-    "sane": Schedule(1e-3, "cosine", weight_decay=0.02, round2_share=_ROUND2),
+    "sane": Schedule(1e-3, "cosine", weight_decay=0.02, round2_share=_ROUND2, begins_at_levels=True),
     "paper": Schedule(0.1, "plateau", weight_decay=0.01, patience=5, round2_share=_ROUND2),
     "code": Schedule(0.05, "plateau", weight_decay=0.01, patience=6, least_rate=5e-6, round2_share=_ROUND2),
 }
@@ -41,6 +43,10 @@ class PaperNetwork(SystemNetwork):
     def forward(self, x: Tensor) -> Tensor:
         """(B,) magnifications."""
         return cast(Tensor, self.net(x))
+
+    def begin_at(self, levels_x: Tensor) -> None:
+        """See `SystemNetwork.begin_at`."""
+        _spread(self.net.fc3, levels_x)
 
     def loss(self, outputs: Tensor, batch: PatchBatch) -> Tensor:
         """Huber's, on the magnification as it is."""
@@ -65,6 +71,10 @@ class LaterHead(SystemNetwork):
         """(B,) magnifications."""
         return cast(Tensor, self.head(self.features(x))).squeeze(1)
 
+    def begin_at(self, levels_x: Tensor) -> None:
+        """See `SystemNetwork.begin_at`."""
+        _spread(cast(nn.Linear, self.head[-1]), levels_x)
+
     def loss(self, outputs: Tensor, batch: PatchBatch) -> Tensor:
         """Huber's."""
         return huber(outputs, batch.level_x)
@@ -72,6 +82,12 @@ class LaterHead(SystemNetwork):
     def magnification_x(self, outputs: Tensor) -> Tensor:
         """The answer as it is."""
         return outputs
+
+
+@torch.no_grad()
+def _spread(last: nn.Linear, levels_x: Tensor) -> None:
+    last.weight *= levels_x.std(correction=0)
+    last.bias.fill_(float(levels_x.mean()))
 
 
 def _system(name: str, backbone: str) -> System:
@@ -86,7 +102,7 @@ SYSTEMS = (
         "hagnifinder-v11",
         LaterHead,
         {
-            "sane": Schedule(1e-3, "cosine", weight_decay=0.02),
+            "sane": Schedule(1e-3, "cosine", weight_decay=0.02, begins_at_levels=True),
             "code": Schedule(0.05, "plateau", weight_decay=0.01, patience=6, least_rate=5e-6),
         },
         "head of the repository's release of 2023, ResNet50; its training was not published, the arms are the paper's",

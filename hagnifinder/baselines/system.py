@@ -48,6 +48,9 @@ class SystemNetwork(nn.Module):
         """(B,) predicted magnifications from the outputs of a batch."""
         raise NotImplementedError
 
+    def begin_at(self, levels_x: Tensor) -> None:
+        """Let the untrained answers spread as these levels do, where the answer is a plain number."""
+
     def fit(self, outputs: Tensor, level_x: Tensor) -> None:
         """Fit what is left to fit on the calibration side: nothing, for most systems."""
 
@@ -63,6 +66,8 @@ class Schedule:
         batch: crops a step.
         epochs: passes over the training side when no number of samples is given.
         round2_share: share of the steps in which the paper's scaling factor is frozen.
+        begins_at_levels: the last layer begins at the mean of the training levels, and as wide as they are. At zero, a
+            magnification of 40 lies out of reach of a small rate for thousands of steps.
     """
 
     rate: float
@@ -73,6 +78,7 @@ class Schedule:
     patience: int = 5
     least_rate: float = 0.0
     round2_share: float = 0.0
+    begins_at_levels: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a card."""

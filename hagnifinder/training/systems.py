@@ -199,6 +199,8 @@ class _Patches:
         )
         torch.manual_seed(plan.seed)
         self.network: SystemNetwork = self.system.build(self.facts).to(self.device)
+        if self.schedule.begins_at_levels:
+            self.network.begin_at(torch.tensor([p.level_x for p in self.training]))
         trained = [p for p in self.network.parameters() if p.requires_grad]
         self.optimiser: torch.optim.Optimizer = (
             torch.optim.AdamW(trained, lr=self.schedule.rate, weight_decay=self.schedule.weight_decay)

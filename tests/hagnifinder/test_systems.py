@@ -111,6 +111,19 @@ def test_a_run_that_was_resumed_ends_with_the_same_weights(name: str, data: Path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["hagnifinder-r18", "hagnifinder-v11"])
+def test_a_sane_network_begins_among_the_levels_and_the_paper_s_at_zero(name: str) -> None:
+    levels = torch.linspace(1, 40, 40)
+    torch.manual_seed(3)
+    network = SYSTEMS[name].build(Facts(tuple(levels.tolist()), (), pretrained=False)).eval()
+    crops = torch.randn(4, 3, 64, 64)
+    with torch.no_grad():
+        assert float(network(crops).abs().max()) < 6
+        network.begin_at(levels)
+        assert 1 < float(network(crops).mean()) < 40
+    assert SYSTEMS[name].arms["sane"].begins_at_levels and not SYSTEMS[name].arms["code"].begins_at_levels
+
+
 def test_the_paper_s_rounds_are_resumed_too(data: Path, tmp_path: Path) -> None:
     plan = plan_of("hagnifinder-r18", "code", samples=6, batch=2)
 
