@@ -6,11 +6,14 @@ page rotation, or hash every image to learn its number).
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 from pymupdf import mupdf
 
@@ -26,6 +29,9 @@ MAX_MARKS = 200_000
 """Paths read from one page before reading stops; at about 14 µs each this bounds a page to some seconds."""
 EDGE_PT = 0.02
 """Two edges closer than this are the same edge."""
+MOST_SMOOTHED = 6.0
+"""Mean grey levels by which interpolated colours may differ from repeated ones."""
+MOST_SMOOTHED_PX = 80_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +335,33 @@ def samples(pixmap: Any) -> NDArray[np.uint8]:
     n, width, height = pixmap.n(), pixmap.w(), pixmap.h()
     flat = np.frombuffer(mupdf.fz_pixmap_samples_memoryview(pixmap), np.uint8)
     return flat.reshape(height, pixmap.stride())[:, : width * n].reshape(height, width, n)
+
+
+def smooth_colours(image: Any, pixmap: Any) -> None:
+    """Put the samples of a JPEG with halved colours into its pixmap as other decoders give them.
+
+    MuPDF repeats each colour sample over two by two pixels; everybody else interpolates, which is what a reader sees and
+    what the picture was before it went into the PDF. Samples that mean something else (an inverted or remapped
+    picture) stay as they are.
+    """
+    held = mupdf.fz_compressed_image_buffer(image)
+    if not held.m_internal or held.m_internal.params.type != mupdf.FZ_IMAGE_JPEG or pixmap.n() != 3:
+        return
+    if pixmap.w() * pixmap.h() > MOST_SMOOTHED_PX:
+        return
+    stored = mupdf.FzBuffer(mupdf.ll_fz_keep_buffer(held.m_internal.buffer))
+    try:
+        file = io.BytesIO(bytes(mupdf.fz_buffer_storage_memoryview(stored)))
+        with PIL.Image.open(file, formats=["JPEG"]) as opened:
+            sampling = {layer[1:3] for layer in getattr(opened, "layer", ())}
+            if opened.mode != "RGB" or opened.size != (pixmap.w(), pixmap.h()) or len(sampling) < 2:
+                return
+            smooth = np.asarray(opened)
+    except (OSError, SyntaxError, ValueError):  # MuPDF made something of it, Pillow does not
+        return
+    own = samples(pixmap)
+    if float(np.mean(cv2.mean(cv2.absdiff(np.ascontiguousarray(own), smooth))[:3])) < MOST_SMOOTHED:
+        own[...] = smooth
 
 
 def to_rgb(pixmap: Any) -> RgbImage:

@@ -1,7 +1,8 @@
 """Pages of a PDF: what is painted where, in displayed points, and the samples behind it.
 
-All colours take one path: MuPDF's own conversion to RGB, for decoded samples and for renders alike. Another decoder
-would turn CMYK into colours about 24 dB away and split stain statistics in two.
+All colours take one path: MuPDF's own conversion to RGB, for decoded samples and for renders alike. Another converter
+would turn CMYK into colours about 24 dB away and split stain statistics in two. The samples of a JPEG are those of the
+common decoder; MuPDF repeats halved colours in blocks, in renders too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import pymupdf
 from pymupdf import mupdf
 
-from harvester.documents.painting import Mark, PaintWalker, Placement, samples, to_rgb, visible_samples
+from harvester.documents.painting import Mark, PaintWalker, Placement, samples, smooth_colours, to_rgb, visible_samples
 from harvester.errors import MalformedArticle
 from harvester.geometry import BoxPt, RgbImage
 from harvester.records import DrawnMark
@@ -179,6 +180,7 @@ class PdfPage:
             pixmap = mupdf.fz_get_unscaled_pixmap_from_image(placement.image)
             if pixmap.alpha():  # a colour-key mask
                 return None
+            smooth_colours(placement.image, pixmap)
             pixels = to_rgb(pixmap)
         except Exception:  # MuPDF raises several types for damaged samples; the region is then rendered
             return None

@@ -22,6 +22,8 @@ MAX_TILES = 400
 MAX_PATCHES = 60
 SAME_LEVELS = 6
 """Grey levels by which a render may differ from the samples it shows: colour conversion rounds, overlays do not."""
+SAME_COLOURS = 40
+"""The same for the colours: those of a JPEG may be stored at half its size, and a render repeats them in blocks."""
 
 
 @dataclass(slots=True)
@@ -242,7 +244,11 @@ def _patches(page: PdfPage, box: BoxPt, parts: Sequence[Raster], width: int, hei
 
 
 def _alike(a: RgbImage, b: RgbImage) -> bool:
-    return int(cv2.absdiff(a, b).max()) <= SAME_LEVELS
+    away = cv2.absdiff(a, b)
+    if int(away.max()) <= SAME_LEVELS:
+        return True
+    grey = cv2.absdiff(cv2.cvtColor(a, cv2.COLOR_RGB2GRAY), cv2.cvtColor(b, cv2.COLOR_RGB2GRAY))
+    return int(away.max()) <= SAME_COLOURS and int(grey.max()) <= SAME_LEVELS
 
 
 MORE_DETAIL = 0.47
