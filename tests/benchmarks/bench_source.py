@@ -120,7 +120,9 @@ def main() -> None:
 
 def print_pairs(rows: list[Asked]) -> None:
     """The same field by a coarser slide against the finest it was had by."""
-    print("| brought to | by way of | against | fields | patients | median ratio | median abs. change | moved at most 5 % |")
+    print(
+        "| brought to | by way of | against | fields | patients | median ratio | median abs. change | moved at most 5 % |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     fields: dict[tuple[str, float], dict[float, Asked]] = defaultdict(dict)
     for row in rows:
