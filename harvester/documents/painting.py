@@ -340,8 +340,8 @@ def samples(pixmap: Any) -> NDArray[np.uint8]:
 def smooth_colours(image: Any, pixmap: Any) -> None:
     """Put the samples of a JPEG with halved colours into its pixmap as other decoders give them.
 
-    MuPDF repeats each colour sample over two by two pixels; everybody else interpolates, which is what a reader sees and
-    what the picture was before it went into the PDF. Samples that mean something else (an inverted or remapped
+    MuPDF repeats each colour sample over two by two pixels; everybody else interpolates, which is what a reader sees
+    and what the picture was before it went into the PDF. Samples that mean something else (an inverted or remapped
     picture) stay as they are.
     """
     held = mupdf.fz_compressed_image_buffer(image)

@@ -1,10 +1,10 @@
-"""Is it the scale that is read, or the kind of scanner? Fields brought to one µm/px by way of different native resolutions.
+"""Is it the scale that is read, or the kind of scanner? Fields brought to one µm/px by way of different resolutions.
 
     python -m tests.benchmarks.bench_source [--folds runs/small/fold-*/small.safetensors]
 
-The same tissue is taken as a slide of 0.25, 0.35, 0.5 and 0.7 µm/px would hold it (shrunk, then JPEG of quality 90, as a
-scanner stores it) and brought from there to 0.5 and 1 µm/px. With folds, each field is asked of the network that never
-saw its data set, and a second table compares data sets of different native resolution at one µm/px.
+The same tissue is taken as a slide of 0.25, 0.35, 0.5 and 0.7 µm/px would hold it (shrunk, then JPEG of quality 90,
+as a scanner stores it) and brought from there to 0.5 and 1 µm/px. With folds, each field is asked of the network that
+never saw its data set, and a second table compares data sets of different native resolution at one µm/px.
 """
 
 from __future__ import annotations
@@ -120,9 +120,7 @@ def main() -> None:
 
 def print_pairs(rows: list[Asked]) -> None:
     """The same field by a coarser slide against the finest it was had by."""
-    print(
-        "| brought to | by way of | against | fields | patients | median ratio | median abs. change | moved at most 5 % |"
-    )
+    print("| brought to | by way of | against | fields | patients | median ratio | median change | moved at most 5 % |")
     print("|---|---|---|---|---|---|---|---|")
     fields: dict[tuple[str, float], dict[float, Asked]] = defaultdict(dict)
     for row in rows:
@@ -138,8 +136,9 @@ def print_pairs(rows: list[Asked]) -> None:
                 continue
             moves = np.array([a.error_log2 - b.error_log2 for a, b in pairs])
             least = sorted({b.by_um for _, b in pairs})
+            n_patients = len({a.group for a, _ in pairs})
             print(
-                f"| {target_um} | {by_um} | {' or '.join(map(str, least))} | {len(pairs)} | {len({a.group for a, _ in pairs})} "
+                f"| {target_um} | {by_um} | {' or '.join(map(str, least))} | {len(pairs)} | {n_patients} "
                 f"| {2 ** np.median(moves):.3f} | {2 ** np.median(np.abs(moves)) - 1:.1%} "
                 f"| {(np.abs(moves) <= math.log2(1.05)).mean():.0%} |"
             )
