@@ -14,6 +14,7 @@ from harvester import __version__
 from harvester.evaluate.command import evaluate
 from harvester.export.command import export
 from harvester.opening import DONE, LEFT, NOT_STARTED, open_to_write, require_harvest
+from harvester.pipeline.figure_command import figures
 from harvester.pipeline.witness_command import witnesses
 from harvester.report.command import report
 from harvester.review.command import review
@@ -474,6 +475,7 @@ main.add_command(report)
 main.add_command(review)
 main.add_command(evaluate)
 main.add_command(witnesses)
+main.add_command(figures)
 main.add_command(merge)
 main.add_command(gc)
 

@@ -25,7 +25,7 @@ def invoke(*args: str):
 def test_every_command_of_the_contract_is_there():
     assert set(harvester.commands) == {
         "run", "crawl", "add", "annotate", "export", "status", "evaluate", "review", "report", "verify", "demo",
-        "witnesses", "merge", "gc",
+        "witnesses", "merge", "gc", "figures",
     }  # fmt: skip
     assert set(hagnifinder.commands) == {"predict", "build", "train", "evaluate", "models", "paper"}
 
